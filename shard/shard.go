@@ -1,0 +1,213 @@
+// Package shard is the contract of the log that everything in Sluice rides on: one shard, an ordered,
+// durable, append-only sequence of records.
+//
+// Two engines are meant to implement it: the embedded one on the machine's own disks (shard/journal) and
+// Apache Kafka (shard/kafka). What the comments here promise, shard/shardtest checks. A caller may rely on
+// nothing else: in particular offsets may have gaps, so a position is resolved as "at or after", never by
+// equality.
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Offset is a record's position in one log. The first record of a log has an offset ≥ 0, every later one a
+// greater offset than the one before it. The embedded engine leaves no gaps; Kafka may.
+type Offset int64
+
+// Header is a named value beside the payload, for the layer that wrote the record. Names are UTF-8 and at
+// most 255 bytes long.
+type Header struct {
+	Name  string
+	Value []byte
+}
+
+// Record is what a log keeps. Kafka clients see the same parts as key, headers and value.
+//
+// Key, Headers and Value of a record that Read returned are shared and immutable: they may be kept as long as
+// the caller likes, and must not be written to.
+type Record struct {
+	Offset  Offset    // given by Append; ignored on the way in
+	Time    time.Time // arrival, whole milliseconds, UTC, never decreasing within a log; ignored on the way in
+	Key     []byte    // partition key, message group, …; at most MaxKeyBytes
+	Headers []Header
+	Value   []byte // the payload, untouched
+}
+
+// Sizes that every engine accepts. An Append whose records exceed one of them fails with ErrTooLarge and
+// leaves nothing behind.
+const (
+	MaxKeyBytes    = 4 << 10
+	MaxHeaders     = 64
+	MaxAppendBytes = 16 << 20 // the sum of Size over the records of one Append
+)
+
+// Size is what a record counts for in MaxAppendBytes and in Limit.Bytes: the bytes of key, header names,
+// header values and value, and 16 more.
+func (r *Record) Size() int {
+	n := 16 + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+// Appended is where the records of one Append stand: the i-th record has the offset First+i, in every engine,
+// and all of them have the same time.
+type Appended struct {
+	First Offset
+	Time  time.Time
+}
+
+// Pending is the outcome of an Append that has been queued.
+type Pending interface {
+	// Wait blocks until the records are durable, and says where they are. Any error means that they were
+	// not acknowledged: after ErrTooLarge, ErrNoSpace and ErrNotFound they are not in the log; after any
+	// other, the end of ctx included, they may be there or not, wholly or not at all. Wait may be called
+	// once.
+	Wait(ctx context.Context) (Appended, error)
+}
+
+// Limit bounds one Read. A field that is zero or negative does not limit. The first record is returned
+// whatever its size, so that no record can block a reader.
+type Limit struct {
+	Records int
+	Bytes   int // sum of Size
+}
+
+// Log is one shard: an ordered, durable, append-only sequence of records. All methods may be called
+// concurrently. After the log was deleted they fail with ErrNotFound, after the engine was closed with
+// ErrClosed; those that wait return then too.
+type Log interface {
+	// Append queues records, in order and without others between them, behind whatever was appended before.
+	// Two Appends by one goroutine keep their order. It copies what it needs: the caller may reuse the
+	// records and all that they point to as soon as Append returns. It blocks only while the engine's
+	// memory or disk has no room, and ends then with ctx. Appending no records is a programming error and
+	// panics.
+	Append(ctx context.Context, records []Record) Pending
+
+	// Read returns durable records from the first one at or after from, in order. It does not wait: no
+	// records and no error means that there are none yet. A from below the first offset starts at the first
+	// record that is left. Damaged data gives a *CorruptError, never other bytes than were appended.
+	Read(ctx context.Context, from Offset, max Limit) ([]Record, error)
+
+	// Wait blocks until a record at or after from is durable.
+	Wait(ctx context.Context, from Offset) error
+
+	// At returns the offset of the first durable record whose time is not before t, or the next offset if
+	// there is none.
+	At(ctx context.Context, t time.Time) (Offset, error)
+
+	// Bounds returns the offset of the first record that is left and the one past the last durable record.
+	// They are equal when the log is empty. Neither ever decreases.
+	Bounds() (first, next Offset)
+
+	// Trim drops the records before the given offset. When it returns, the new first offset is durable: no
+	// dropped record is seen again. An offset below the first is no change; one past the next offset trims
+	// all that is durable. Disk space is freed later, by whole segments.
+	Trim(ctx context.Context, before Offset) error
+}
+
+// Topic names a group of logs that are created and deleted together: a Kafka topic with its partitions.
+type Topic struct {
+	Name       string
+	Partitions int
+}
+
+// Engine keeps logs by topic and partition. All methods may be called concurrently.
+type Engine interface {
+	// Create makes sure, durably, that the topic has the partitions 0 … partitions−1, each with a log. A
+	// topic never shrinks: asking for fewer than there are changes nothing. The name follows Kafka's rule,
+	// [a-zA-Z0-9._-]{1,249} and neither "." nor "..".
+	Create(ctx context.Context, topic string, partitions int) error
+
+	// Open returns the log of a partition, the same one for every call. ErrNotFound if Create has not made
+	// it.
+	Open(ctx context.Context, topic string, partition int) (Log, error)
+
+	// Delete drops a topic with all its logs, durably. Deleting what is not there is no error. A topic
+	// created later under the same name starts empty.
+	Delete(ctx context.Context, topic string) error
+
+	// Topics lists the topics by name.
+	Topics(ctx context.Context) ([]Topic, error)
+
+	// Failed is closed when the engine cannot go on (a write or sync failed, so that what is on disk is
+	// unknown). Everything that waits fails with Err, and so does whatever comes later. The process must
+	// then be restarted; what was acknowledged is recovered.
+	Failed() <-chan struct{}
+
+	// Err is why the engine failed; nil while it works.
+	Err() error
+
+	// Close waits until what was queued is durable, fails all waiting readers with ErrClosed, and releases
+	// the engine.
+	Close() error
+}
+
+var (
+	// ErrNotFound: there is no such topic or partition, or it has been deleted.
+	ErrNotFound = errors.New("log not found")
+	// ErrClosed: the engine has been closed.
+	ErrClosed = errors.New("log engine closed")
+	// ErrTooLarge: the records of one Append exceed what a log accepts. Not worth a retry.
+	ErrTooLarge = errors.New("records too large")
+	// ErrNoSpace: the disk has no room for more records. Reads, trims and deletes go on; appends work again
+	// as soon as there is room.
+	ErrNoSpace = errors.New("no space left for records")
+	// ErrInvalidTopic: the name breaks Kafka's rule for topic names.
+	ErrInvalidTopic = errors.New("invalid topic name")
+)
+
+// CorruptError says that durable data is damaged, and where.
+type CorruptError struct {
+	File   string // path as the engine knows it
+	Offset int64  // byte position in the file
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s is damaged at byte %d: %s", e.File, e.Offset, e.Reason)
+}
+
+// CheckTopic returns an error that wraps ErrInvalidTopic unless name follows the rule in Engine.Create.
+func CheckTopic(name string) error {
+	if name == "" || len(name) > 249 || name == "." || name == ".." {
+		return fmt.Errorf("%w: %q (1 to 249 characters)", ErrInvalidTopic, name)
+	}
+	for _, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return fmt.Errorf("%w: %q (only a-z, A-Z, 0-9, '.', '_' and '-')", ErrInvalidTopic, name)
+		}
+	}
+	return nil
+}
+
+// CheckRecords returns an error that wraps ErrTooLarge if the records exceed what one Append accepts.
+func CheckRecords(records []Record) error {
+	total := 0
+	for i := range records {
+		r := &records[i]
+		if len(r.Key) > MaxKeyBytes {
+			return fmt.Errorf("%w: key of %d bytes, at most %d", ErrTooLarge, len(r.Key), MaxKeyBytes)
+		}
+		if len(r.Headers) > MaxHeaders {
+			return fmt.Errorf("%w: %d headers, at most %d", ErrTooLarge, len(r.Headers), MaxHeaders)
+		}
+		for j := range r.Headers {
+			if len(r.Headers[j].Name) > 255 {
+				return fmt.Errorf("%w: header name of %d bytes, at most 255", ErrTooLarge, len(r.Headers[j].Name))
+			}
+		}
+		total += r.Size()
+	}
+	if total > MaxAppendBytes {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, total, MaxAppendBytes)
+	}
+	return nil
+}
