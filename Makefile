@@ -1,0 +1,79 @@
+# Everything is done by one of these targets; each does its own set-up. Needs Go, git, a C compiler (for the race
+# detector) and, for the tests with the AWS CLI and boto3, Python 3 with venv.
+
+SHELL       := /bin/sh
+.DEFAULT_GOAL := help
+
+TOOLS       := $(CURDIR)/.tools
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME    ?= 20s
+TESTFLAGS   ?=
+DEMO        ?= --records 500000
+
+# Pinned: a new version is a change like any other.
+MINIO_VERSION         := v0.0.0-20260212201848-7aac2a2c5b7c
+GOLANGCI_LINT_VERSION := v2.15.0
+
+# A stamp's name carries the version, so that a new one installs and an old one costs nothing.
+MINIO       := $(TOOLS)/stamps/minio-$(MINIO_VERSION)
+LINT        := $(TOOLS)/stamps/golangci-lint-$(GOLANGCI_LINT_VERSION)
+VENV        := $(TOOLS)/stamps/venv
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile bin/sluice
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sluice ./cmd/sluice
+
+.PHONY: demo
+demo: build ## play a clickstream through a stream into objects (DEMO="--input FILE" and other flags)
+	bin/sluice demo $(DEMO)
+
+.PHONY: test
+test: tools ## install what the tests need, run all tests with the race detector, then vet and lint
+	SLUICE_TEST_MINIO=$(TOOLS)/bin/minio SLUICE_TEST_VENV=$(TOOLS)/venv go test -race -timeout 20m $(TESTFLAGS) ./...
+	go vet ./...
+	$(TOOLS)/bin/golangci-lint run
+
+.PHONY: tools
+tools: $(MINIO) $(LINT) $(VENV) ## install MinIO, golangci-lint, the AWS CLI and boto3 under .tools
+
+.PHONY: lint
+lint: $(LINT) ## run the linters, which also keep the layers apart
+	$(TOOLS)/bin/golangci-lint run
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for FUZZTIME each (20s)
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: clean
+clean: ## remove what was built, the tools included; data is left alone
+	rm -rf bin $(TOOLS)
+
+$(MINIO):
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/stamps
+	GOBIN=$(TOOLS)/bin go install github.com/minio/minio@$(MINIO_VERSION)
+	@rm -f $(TOOLS)/stamps/minio-* && touch $@
+
+$(LINT):
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/stamps
+	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@rm -f $(TOOLS)/stamps/golangci-lint-* && touch $@
+
+$(VENV): test/requirements.txt
+	@mkdir -p $(TOOLS)/stamps
+	@python3 -m venv --clear $(TOOLS)/venv || \
+		{ echo "The tests drive the AWS CLI and boto3: install Python 3 with its venv module."; exit 1; }
+	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt
+	@touch $@
