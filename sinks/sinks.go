@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Object is one batch on its way into a bucket.
@@ -48,6 +51,13 @@ type Opener interface {
 	Open(bucket string) (Sink, error)
 }
 
+// OpenCloser is an Opener that holds connections. Close drops those that are idle; it neither waits for Puts
+// nor ends them.
+type OpenCloser interface {
+	Opener
+	io.Closer
+}
+
 // ErrNotFound: there is no object under this key.
 var ErrNotFound = errors.New("object not found")
 
@@ -71,10 +81,44 @@ func IsPermanent(err error) bool {
 }
 
 // CheckKey returns an error that wraps ErrInvalidKey and is permanent unless key has the form that
-// Object.Key describes.
+// Object.Key describes. NUL is refused too: neither file systems nor most object stores take it. A sink may
+// be stricter.
 func CheckKey(key string) error {
-	if key == "" || len(key) > 1024 {
+	switch {
+	case key == "" || len(key) > 1024:
 		return Permanent(fmt.Errorf("%w: %d bytes, 1 to 1024 are allowed", ErrInvalidKey, len(key)))
+	case !utf8.ValidString(key):
+		return Permanent(fmt.Errorf("%w: not UTF-8", ErrInvalidKey))
+	case strings.ContainsRune(key, 0):
+		return Permanent(fmt.Errorf("%w: a NUL character", ErrInvalidKey))
+	}
+	return nil
+}
+
+// CheckBucket returns an error that wraps ErrInvalidKey and is permanent unless the bucket's name follows
+// Amazon S3's rules ("Bucket naming rules"): 3 to 63 characters of a-z, 0-9, '.' and '-', a letter or digit at
+// both ends, no two dots in a row, not an IPv4 address. Such a name is also a harmless directory name.
+func CheckBucket(bucket string) error {
+	invalid := func(rule string) error {
+		return Permanent(fmt.Errorf("%w: bucket name %q: %s", ErrInvalidKey, bucket, rule))
+	}
+	if len(bucket) < 3 || len(bucket) > 63 {
+		return invalid("3 to 63 characters are allowed")
+	}
+	alphanumeric := func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+	for i := range len(bucket) {
+		if c := bucket[i]; !alphanumeric(c) && c != '.' && c != '-' {
+			return invalid("only a-z, 0-9, '.' and '-' are allowed")
+		}
+	}
+	if !alphanumeric(bucket[0]) || !alphanumeric(bucket[len(bucket)-1]) {
+		return invalid("it must start and end with a letter or a digit")
+	}
+	if strings.Contains(bucket, "..") {
+		return invalid("two dots in a row are not allowed")
+	}
+	if addr, err := netip.ParseAddr(bucket); err == nil && addr.Is4() {
+		return invalid("it must not look like an IP address")
 	}
 	return nil
 }

@@ -1,0 +1,47 @@
+package sinks
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// CopyBody writes a body's content to w, for sinks. It ends soon after ctx does, as soon as the body writes
+// something, and returns how many bytes w took. Content that w did not take wholly is always an error, also
+// when the body does not look at what its writes return.
+func CopyBody(ctx context.Context, w io.Writer, body io.WriterTo) (int64, error) {
+	b := &bodyWriter{ctx: ctx, w: w}
+	_, err := body.WriteTo(b)
+	if b.err != nil {
+		return b.n, b.err
+	}
+	if err != nil {
+		return b.n, fmt.Errorf("content of the object: %w", err)
+	}
+	// A body that wrote nothing since ctx ended has not noticed it.
+	return b.n, context.Cause(ctx)
+}
+
+// bodyWriter fails for good once ctx has ended or w has failed.
+type bodyWriter struct {
+	ctx context.Context
+	w   io.Writer
+	n   int64
+	err error
+}
+
+func (b *bodyWriter) Write(p []byte) (int, error) {
+	if b.err == nil && b.ctx.Err() != nil {
+		b.err = context.Cause(b.ctx)
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.w.Write(p)
+	b.n += int64(n)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	b.err = err
+	return n, err
+}
