@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Config is what an operator sets for all streams, or for some by name.
+type Config struct {
+	// Limits is what each shard takes and gives: "aws" for 1 MiB and 1,000 records written and 2 MiB and 5
+	// calls read per second, as on AWS; "off" for no limit but the machine's.
+	Limits string `yaml:"limits" env:"LIMITS"`
+
+	// ShardQuota is how many open shards the provisioned streams of one account may have in one region; 0
+	// for any number. AWS starts accounts with 200 or more; a machine of one's own needs no such guard.
+	ShardQuota int `yaml:"shard_quota" env:"SHARD_QUOTA"`
+
+	// Streams has settings for single streams, by name, in every account and region.
+	Streams map[string]StreamConfig `yaml:"streams" env:"-"`
+}
+
+// StreamConfig is what an operator sets for one stream. What is left out is as for all streams.
+type StreamConfig struct {
+	// Limits is "aws" or "off".
+	Limits string `yaml:"limits"`
+	// WriteBytes, WriteRecords, ReadBytes and ReadCalls set a limit of each shard per second; 0 means none.
+	WriteBytes   *int `yaml:"write_bytes"`
+	WriteRecords *int `yaml:"write_records"`
+	ReadBytes    *int `yaml:"read_bytes"`
+	ReadCalls    *int `yaml:"read_calls"`
+}
+
+const (
+	limitsAWS = "aws"
+	limitsOff = "off"
+
+	// maxLimit keeps the arithmetic of limits far from overflow.
+	maxLimit = 1 << 40
+)
+
+// DefaultConfig has AWS's limits and no quota.
+func DefaultConfig() Config { return Config{Limits: limitsAWS} }
+
+// Validate says everything that is wrong.
+func (c *Config) Validate() error {
+	var problems []error
+	if c.Limits != limitsAWS && c.Limits != limitsOff {
+		problems = append(problems, fmt.Errorf(`limits: %q, must be "aws" or "off"`, c.Limits))
+	}
+	if c.ShardQuota < 0 {
+		problems = append(problems, fmt.Errorf("shard_quota: %d, must be 0 or more", c.ShardQuota))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Streams)) {
+		if err := c.Streams[name].validate(name); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c StreamConfig) validate(name string) error {
+	var problems []error
+	if (Name{Account: "-", Region: "-", Name: name}).check() != nil {
+		problems = append(problems, fmt.Errorf("streams: %q is no stream's name", clip(name)))
+	}
+	if c.Limits != "" && c.Limits != limitsAWS && c.Limits != limitsOff {
+		problems = append(problems, fmt.Errorf(`streams.%s.limits: %q, must be "aws" or "off"`, name, c.Limits))
+	}
+	for _, f := range c.fields(&Limits{}) {
+		if f.set != nil && (*f.set < 0 || *f.set > maxLimit) {
+			problems = append(problems, fmt.Errorf("streams.%s.%s: %d, must be from 0 to %d", name, f.name, *f.set, maxLimit))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+type limitField struct {
+	name string
+	set  *int // nil when the operator left it out
+	of   *int
+}
+
+// fields pairs the settings with the limits they are for.
+func (c StreamConfig) fields(limits *Limits) []limitField {
+	return []limitField{
+		{"write_bytes", c.WriteBytes, &limits.WriteBytes},
+		{"write_records", c.WriteRecords, &limits.WriteRecords},
+		{"read_bytes", c.ReadBytes, &limits.ReadBytes},
+		{"read_calls", c.ReadCalls, &limits.ReadCalls},
+	}
+}
+
+// limitsFor are the limits of each shard of the named stream.
+func (c *Config) limitsFor(name string) Limits {
+	override := c.Streams[name]
+	base := c.Limits
+	if override.Limits != "" {
+		base = override.Limits
+	}
+	var limits Limits
+	if base == limitsAWS {
+		limits = AWSLimits()
+	}
+	for _, f := range override.fields(&limits) {
+		if f.set != nil {
+			*f.of = *f.set
+		}
+	}
+	return limits
+}

@@ -1,0 +1,129 @@
+package stream
+
+import (
+	"cmp"
+	"crypto/md5"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"strconv"
+)
+
+// tenTo19 is the largest power of ten that fits a word: numbers wider than a word are printed and parsed in
+// chunks of 19 digits.
+const tenTo19 = 10_000_000_000_000_000_000
+
+// maxHashKeyDigits is the length of 2^128−1 in decimal.
+const maxHashKeyDigits = 39
+
+// HashKey is a point on the ring that shards divide among them: an unsigned 128-bit number.
+type HashKey struct {
+	Hi, Lo uint64
+}
+
+// MaxHashKey is 2^128−1, where the last shard ends.
+var MaxHashKey = HashKey{math.MaxUint64, math.MaxUint64}
+
+// ErrInvalidHashKey: the text is not a decimal number from 0 to 2^128−1 without leading zeros.
+var ErrInvalidHashKey = errors.New("invalid hash key")
+
+// HashPartitionKey is where a partition key's records go: the MD5 of its UTF-8 bytes, the first byte being
+// the most significant (Amazon Kinesis Data Streams Developer Guide, "Partition key").
+func HashPartitionKey(key []byte) HashKey {
+	sum := md5.Sum(key)
+	return HashKey{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:])}
+}
+
+// ParseHashKey reads a hash key as AWS writes it, in decimal. Errors wrap ErrInvalidHashKey.
+func ParseHashKey(text string) (HashKey, error) {
+	if text == "" || len(text) > maxHashKeyDigits || (text[0] == '0' && len(text) > 1) {
+		return HashKey{}, fmt.Errorf("%w: %q", ErrInvalidHashKey, clip(text))
+	}
+	var k HashKey
+	for i := 0; i < len(text); i++ {
+		digit := uint64(text[i]) - '0'
+		if digit > 9 {
+			return HashKey{}, fmt.Errorf("%w: %q", ErrInvalidHashKey, clip(text))
+		}
+		high, low := bits.Mul64(k.Lo, 10)
+		top, hi := bits.Mul64(k.Hi, 10)
+		lo, carry := bits.Add64(low, digit, 0)
+		hi, carry = bits.Add64(hi, high, carry)
+		if top != 0 || carry != 0 {
+			return HashKey{}, fmt.Errorf("%w: %q is beyond 2^128-1", ErrInvalidHashKey, clip(text))
+		}
+		k = HashKey{hi, lo}
+	}
+	return k, nil
+}
+
+// Compare is negative, zero or positive as k is below, at or above other.
+func (k HashKey) Compare(other HashKey) int {
+	if c := cmp.Compare(k.Hi, other.Hi); c != 0 {
+		return c
+	}
+	return cmp.Compare(k.Lo, other.Lo)
+}
+
+// String is the key in decimal.
+func (k HashKey) String() string { return string(k.Append(nil)) }
+
+// Append appends the key in decimal.
+func (k HashKey) Append(dst []byte) []byte {
+	// 2^128 has 39 digits: one, and two chunks of 19.
+	high, rest := bits.Div64(0, k.Hi, tenTo19)
+	middle, low := bits.Div64(rest, k.Lo, tenTo19)
+	// The quotient is high·2^64 + middle, below 2^128/10^19 < 2^65.
+	top, middle := bits.Div64(high, middle, tenTo19)
+	return appendChunks(dst, top, middle, low)
+}
+
+// Next is the key after k; the one after the last is 0.
+func (k HashKey) Next() HashKey {
+	lo, carry := bits.Add64(k.Lo, 1, 0)
+	hi, _ := bits.Add64(k.Hi, 0, carry)
+	return HashKey{hi, lo}
+}
+
+// Previous is the key before k; the one before 0 is the last.
+func (k HashKey) Previous() HashKey {
+	lo, borrow := bits.Sub64(k.Lo, 1, 0)
+	hi, _ := bits.Sub64(k.Hi, 0, borrow)
+	return HashKey{hi, lo}
+}
+
+// appendChunks appends top·10^38 + middle·10^19 + low in decimal.
+func appendChunks(dst []byte, top, middle, low uint64) []byte {
+	switch {
+	case top != 0:
+		dst = strconv.AppendUint(dst, top, 10)
+		dst = appendChunk(dst, middle)
+		return appendChunk(dst, low)
+	case middle != 0:
+		dst = strconv.AppendUint(dst, middle, 10)
+		return appendChunk(dst, low)
+	}
+	return strconv.AppendUint(dst, low, 10)
+}
+
+// appendChunk appends v < 10^19 as 19 digits, leading zeros included.
+func appendChunk(dst []byte, v uint64) []byte {
+	const zeros = "0000000000000000000"
+	dst = append(dst, zeros...)
+	for i := len(dst) - 1; v > 0; i-- {
+		dst[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return dst
+}
+
+// clip keeps what others sent short enough for an error message.
+func clip(text string) string {
+	const most = 140
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "…"
+}
