@@ -2,12 +2,17 @@ package sinks
 
 import (
 	"context"
-	"fmt"
 	"io"
 )
 
+// BodyError is an error that an object's body gave, as opposed to one of the sink.
+type BodyError struct{ Err error }
+
+func (e *BodyError) Error() string { return "content of the object: " + e.Err.Error() }
+func (e *BodyError) Unwrap() error { return e.Err }
+
 // CopyBody writes a body's content to w, for sinks. It ends soon after ctx does, as soon as the body writes
-// something, and returns how many bytes w took. Content that w did not take wholly is always an error, also
+// something, and returns how many bytes w took. What the body fails with becomes a *BodyError. Content that w did not take wholly is always an error, also
 // when the body does not look at what its writes return.
 func CopyBody(ctx context.Context, w io.Writer, body io.WriterTo) (int64, error) {
 	b := &bodyWriter{ctx: ctx, w: w}
@@ -16,7 +21,7 @@ func CopyBody(ctx context.Context, w io.Writer, body io.WriterTo) (int64, error)
 		return b.n, b.err
 	}
 	if err != nil {
-		return b.n, fmt.Errorf("content of the object: %w", err)
+		return b.n, &BodyError{Err: err}
 	}
 	// A body that wrote nothing since ctx ended has not noticed it.
 	return b.n, context.Cause(ctx)

@@ -129,14 +129,14 @@ func (s *sink) descend(root *os.Root, parents string) (*os.File, error) {
 			continue // behind the last slash; empty parts of keys are escaped
 		}
 		if err := current.Mkdir(part, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
+			return nil, conflict(err)
 		}
 		if err := syncDir(current); err != nil {
 			return nil, err
 		}
 		next, err := current.OpenRoot(part)
 		if err != nil {
-			return nil, err
+			return nil, conflict(err)
 		}
 		_ = current.Close()
 		current = next
@@ -163,23 +163,34 @@ func rename(root *os.Root, temp string, target *os.File, base string) error {
 	defer func() { _ = from.Close() }()
 	err = unix.Renameat(int(from.Fd()), path.Base(temp), int(target.Fd()), base)
 	if err != nil {
-		return &os.LinkError{Op: "rename", Old: temp, New: base, Err: err}
+		return conflict(&os.LinkError{Op: "rename", Old: temp, New: base, Err: err})
 	}
 	return nil
 }
 
-// explain classifies an error and says what the bare system call does not.
-func explain(err error) error {
+// conflict marks the errors of a name that is a directory and an object at once, as with "a" and "a/b".
+func conflict(err error) error {
 	switch {
-	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
-		return sinks.Permanent(fmt.Errorf(
-			"%w: a directory cannot hold an object and others below it (as with \"a\" and \"a/b\"): %w", sinks.ErrInvalidKey, err))
+	case errors.Is(err, syscall.EISDIR):
+		return sinks.Permanent(fmt.Errorf("%w: there are objects below this key: %w", sinks.ErrInvalidKey, err))
+	case errors.Is(err, syscall.ENOTDIR):
+		return sinks.Permanent(fmt.Errorf("%w: a part of it is an object itself: %w", sinks.ErrInvalidKey, err))
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return sinks.Permanent(fmt.Errorf("%w: %w", sinks.ErrInvalidKey, err))
+	}
+	return err
+}
+
+// explain classifies an error and says what the bare system call does not.
+func explain(err error) error {
+	if _, ok := errors.AsType[*sinks.BodyError](err); ok {
+		return err
+	}
+	switch {
 	case errors.Is(err, syscall.EXDEV):
 		return sinks.Permanent(fmt.Errorf("all buckets have to be on one file system: %w", err))
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("the disk is full; make room, it is tried again: %w", err)
+		return fmt.Errorf("the disk is full: %w", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return sinks.Permanent(err)
 	}
