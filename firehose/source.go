@@ -1,0 +1,21 @@
+package firehose
+
+import "github.com/seed-462d9463/sluice/shard"
+
+// Sources gives delivery streams the logs of the data streams that they read.
+type Sources interface {
+	// Logs returns the logs of all shards of a data stream, the closed ones that still have records
+	// included. The channel is closed when the answer has changed: a shard came, or one is gone with all its
+	// records. A log that is missing from the answer never comes back. The error wraps ErrSourceNotFound
+	// when there is no such stream; any other error may pass.
+	Logs(account, region, name string) (logs []Log, changed <-chan struct{}, err error)
+}
+
+// Log is the log of one shard of a data stream.
+type Log struct {
+	// Generation tells a stream from an earlier one of the same name, so that positions in the one are not
+	// taken for positions in the other. The same for all logs of one stream.
+	Generation string
+	Partition  int
+	Log        shard.Log
+}
