@@ -1,0 +1,322 @@
+package sigv4
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// MaxSkew is how far the time of a signature may be from the server's clock, either way, as with Kinesis.
+const MaxSkew = 5 * time.Minute
+
+// Error is a refused signature, as AWS reports it.
+type Error struct {
+	Code    string
+	Message string
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Verifier checks signatures against a fixed set of credentials. It may be used concurrently.
+type Verifier struct {
+	credentials map[string]Credential // by access key
+	keys        keyCache
+}
+
+// NewVerifier returns a verifier that accepts the given credentials.
+func NewVerifier(credentials []Credential) (*Verifier, error) {
+	v := &Verifier{credentials: map[string]Credential{}}
+	for _, c := range credentials {
+		switch {
+		case c.AccessKey == "" || strings.ContainsAny(c.AccessKey, "/, \t=;"):
+			return nil, fmt.Errorf("access key %q is empty or has one of '/', ',', '=', ';' or space in it", c.AccessKey)
+		case c.SecretKey == "":
+			return nil, fmt.Errorf("access key %s has no secret key", c.AccessKey)
+		}
+		if _, twice := v.credentials[c.AccessKey]; twice {
+			return nil, fmt.Errorf("access key %s is given twice", c.AccessKey)
+		}
+		v.credentials[c.AccessKey] = c
+	}
+	if len(v.credentials) == 0 {
+		return nil, errors.New("no credentials")
+	}
+	return v, nil
+}
+
+// Signature is a signature that names known credentials, a right scope and a time near enough, but has not
+// been verified: that takes the hash of the body.
+type Signature struct {
+	verifier   *Verifier
+	request    *http.Request
+	credential Credential
+	scope      scope
+	at         string // time as signed
+	signed     []string
+	signature  string
+}
+
+// Account owns the credentials.
+func (s *Signature) Account() string { return s.credential.Account }
+
+// AccessKey names the credentials.
+func (s *Signature) AccessKey() string { return s.credential.AccessKey }
+
+// Region is the region in the scope.
+func (s *Signature) Region() string { return s.scope.region }
+
+// Begin checks what can be checked of a request's signature before its body has been read, so that nobody
+// without an access key can make the server read one. The service is the one that the request is for; the
+// headers named in must have to be signed, beside Host and the date. Any error is an *Error.
+func (v *Verifier) Begin(r *http.Request, service string, now time.Time, must ...string) (*Signature, error) {
+	if strings.Contains(r.URL.RawQuery, "X-Amz-Algorithm") {
+		if r.Header.Get("Authorization") != "" {
+			return nil, &Error{"InvalidSignatureException",
+				"Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}
+		}
+		return nil, &Error{"InvalidSignatureException",
+			"Signatures in the query string are not supported: sign with the 'Authorization' HTTP header."}
+	}
+	s, err := parse(r)
+	if err != nil {
+		return nil, err
+	}
+	s.verifier, s.request = v, r
+	if s.scope.service != service {
+		return nil, &Error{"InvalidSignatureException",
+			"Credential should be scoped to correct service: '" + service + "'. "}
+	}
+	if err := s.checkTime(now.UTC()); err != nil {
+		return nil, err
+	}
+	if err := s.checkSigned(must); err != nil {
+		return nil, err
+	}
+	known := false
+	if s.credential, known = v.credentials[s.credential.AccessKey]; !known {
+		return nil, &Error{"UnrecognizedClientException", "The security token included in the request is invalid."}
+	}
+	return s, nil
+}
+
+// parse takes a request's Authorization header apart.
+func parse(r *http.Request) (*Signature, error) {
+	headers := r.Header["Authorization"]
+	if len(headers) == 0 || headers[0] == "" {
+		return nil, &Error{"MissingAuthenticationTokenException", "Missing Authentication Token"}
+	}
+	if len(headers) > 1 {
+		return nil, &Error{"IncompleteSignatureException", "Found more than one 'Authorization' HTTP header."}
+	}
+	kind, rest, _ := strings.Cut(headers[0], " ")
+	if strings.HasPrefix(kind, "AWS4-") && kind != algorithm {
+		return nil, &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
+	}
+	s := &Signature{}
+	var credential, signed string
+	for part := range strings.FieldsFuncSeq(rest, func(c rune) bool { return c == ',' || c == ' ' }) {
+		name, value, _ := strings.Cut(part, "=")
+		switch name {
+		case "Credential":
+			credential = value
+		case "SignedHeaders":
+			signed = value
+		case "Signature":
+			s.signature = value
+		}
+	}
+	if s.at = r.Header.Get("X-Amz-Date"); s.at == "" {
+		s.at = r.Header.Get("Date")
+	}
+	if text := missing(credential, s.signature, signed, s.at); text != "" {
+		// AWS shows a hash of the header, not the header, which may hold a secret in the wrong place.
+		hash := sha256.Sum256([]byte(headers[0]))
+		return nil, &Error{"IncompleteSignatureException",
+			text + "(Hashed with SHA-256 and encoded with Base64) Authorization=" + base64.StdEncoding.EncodeToString(hash[:])}
+	}
+	s.signed = strings.Split(signed, ";")
+	elements := strings.Split(credential, "/")
+	if len(elements) != 5 {
+		return nil, &Error{"IncompleteSignatureException",
+			"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + clip(credential) + "'"}
+	}
+	if elements[4] != terminator {
+		return nil, &Error{"InvalidSignatureException",
+			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(elements[4]) + "'. "}
+	}
+	s.credential.AccessKey = elements[0]
+	s.scope = scope{date: elements[1], region: elements[2], service: elements[3]}
+	return s, nil
+}
+
+func missing(credential, signature, signed, at string) string {
+	var b strings.Builder
+	for _, p := range []struct{ name, value string }{
+		{"Credential", credential}, {"Signature", signature}, {"SignedHeaders", signed},
+	} {
+		if p.value == "" {
+			b.WriteString("Authorization header requires '" + p.name + "' parameter. ")
+		}
+	}
+	if at == "" {
+		b.WriteString("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
+	}
+	return b.String()
+}
+
+// checkTime compares the time of the signature with the clock and with the date in the scope.
+func (s *Signature) checkTime(now time.Time) error {
+	at, err := time.Parse(timeFormat, s.at)
+	if err != nil {
+		if at, err = http.ParseTime(s.at); err != nil {
+			return &Error{"IncompleteSignatureException",
+				"Date must be in ISO-8601 'basic format'. Got '" + clip(s.at) + "'. See http://en.wikipedia.org/wiki/ISO_8601"}
+		}
+		s.at = at.UTC().Format(timeFormat)
+	}
+	if day := at.UTC().Format(dateFormat); s.scope.date != day {
+		return &Error{"InvalidSignatureException",
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" +
+				clip(s.scope.date) + "' != '" + day + "', from '" + s.at + "'."}
+	}
+	minutes := int(MaxSkew / time.Minute)
+	if earliest := now.Add(-MaxSkew); at.Before(earliest) {
+		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - %d min.)",
+			s.at, earliest.Format(timeFormat), now.Format(timeFormat), minutes)}
+	}
+	if latest := now.Add(MaxSkew); at.After(latest) {
+		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + %d min.)",
+			s.at, latest.Format(timeFormat), now.Format(timeFormat), minutes)}
+	}
+	return nil
+}
+
+// checkSigned makes sure that the headers that decide what the request does are covered by the signature.
+func (s *Signature) checkSigned(must []string) error {
+	if !slices.Contains(s.signed, "host") {
+		return &Error{"InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
+	}
+	if !slices.Contains(s.signed, "x-amz-date") && !slices.Contains(s.signed, "date") {
+		return &Error{"InvalidSignatureException", "'X-Amz-Date' or 'Date' must be a 'SignedHeader' in the AWS Authorization."}
+	}
+	if s.request.Header.Get("X-Amz-Date") != "" && !slices.Contains(s.signed, "x-amz-date") {
+		must = append(must, "X-Amz-Date")
+	}
+	for _, name := range must {
+		if !slices.Contains(s.signed, strings.ToLower(name)) {
+			return &Error{"InvalidSignatureException", "'" + name + "' must be a 'SignedHeader' in the AWS Authorization."}
+		}
+	}
+	if len(s.signed) > 64 {
+		return &Error{"InvalidSignatureException", "Too many signed headers."}
+	}
+	return nil
+}
+
+// Verify checks the signature for a body with the given SHA-256 hash. Any error is an *Error.
+func (s *Signature) Verify(payload [32]byte) error {
+	hash := hex.EncodeToString(payload[:])
+	if given := s.request.Header.Get("X-Amz-Content-Sha256"); given != "" && given != hash {
+		return &Error{"InvalidSignatureException",
+			"The value of the x-amz-content-sha256 header is not the SHA-256 hash of the request body."}
+	}
+	canonical := canonicalRequest(s.request, s.signed, hash)
+	text := stringToSign(s.at, s.scope, canonical)
+	id := keyID{s.credential.AccessKey, s.scope}
+	key, cached := s.verifier.keys.get(id)
+	if !cached {
+		key = newKey(signingKey(s.credential.SecretKey, s.scope))
+	}
+	given, err := hex.DecodeString(s.signature)
+	if err != nil || !hmac.Equal(given, key.sum(text)) {
+		return &Error{"InvalidSignatureException",
+			"The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
+				"Access Key and signing method. Consult the service documentation for details.\n\n" +
+				"The Canonical String for this request should have been\n'" + canonical + "'\n\n" +
+				"The String-to-Sign should have been\n'" + text + "'\n"}
+	}
+	if !cached { // only now: nobody without the secret can fill the cache
+		s.verifier.keys.put(id, key)
+	}
+	return nil
+}
+
+// Region returns the region that a request's Authorization header names, without verifying anything; "" if
+// there is none to be found.
+func Region(r *http.Request) string {
+	_, rest, found := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	if !found {
+		return ""
+	}
+	if end := strings.IndexAny(rest, ", "); end >= 0 {
+		rest = rest[:end]
+	}
+	if elements := strings.Split(rest, "/"); len(elements) == 5 {
+		return elements[2]
+	}
+	return ""
+}
+
+// clip bounds what an answer repeats of a request.
+func clip(s string) string {
+	if len(s) > 256 {
+		s = s[:256] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// keyID names a derived key.
+type keyID struct {
+	accessKey string
+	scope     scope
+}
+
+// key computes signatures with one derived key. Its pool holds hashes that have the key worked in already.
+type key struct{ pool sync.Pool }
+
+func newKey(secret [32]byte) *key {
+	return &key{sync.Pool{New: func() any { return hmac.New(sha256.New, secret[:]) }}}
+}
+
+func (k *key) sum(text string) []byte {
+	mac := k.pool.Get().(hash.Hash)
+	mac.Reset()
+	mac.Write([]byte(text))
+	sum := mac.Sum(nil)
+	k.pool.Put(mac)
+	return sum
+}
+
+// maxKeys bounds the key cache. A key is good for a day and a region.
+const maxKeys = 256
+
+// keyCache holds derived keys, so that a request costs one HMAC and not five.
+type keyCache struct {
+	mu   sync.RWMutex
+	keys map[keyID]*key // at most maxKeys
+}
+
+func (c *keyCache) get(id keyID) (*key, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	k, ok := c.keys[id]
+	return k, ok
+}
+
+func (c *keyCache) put(id keyID, k *key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.keys == nil || len(c.keys) >= maxKeys {
+		c.keys = map[keyID]*key{} // yesterday's keys, most likely
+	}
+	c.keys[id] = k
+}

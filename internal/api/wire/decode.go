@@ -1,0 +1,163 @@
+package wire
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// DecodeJSON decodes a request body into the shape that in points to. The body is overwritten; what in holds
+// afterwards does not point into it, unless in reads itself and says otherwise. The error is a *SyntaxError or
+// a *TypeError.
+func DecodeJSON(body []byte, in any) error {
+	r := NewReader(body)
+	if reader, ok := in.(JSONReader); ok {
+		reader.ReadJSON(r)
+		return r.End()
+	}
+	v := reflect.ValueOf(in).Elem()
+	if r.Null() {
+		r.syntax("null where a structure is expected")
+	}
+	readStruct(r, v, fieldsOf(v.Type()))
+	return r.End()
+}
+
+var (
+	timestampType = reflect.TypeFor[Timestamp]()
+	unknownType   = reflect.TypeFor[Unknown]()
+)
+
+// fields says how the members of a shape map to the fields of its struct.
+type fields struct {
+	byName  map[string]int
+	unknown int // the field of type Unknown, or -1
+}
+
+// maxElements bounds what a list or map may hold, far above what any shape allows: three bytes of a request
+// can be a struct of a hundred.
+const maxElements = 2000
+
+var fieldsCache sync.Map // reflect.Type → *fields
+
+func fieldsOf(t reflect.Type) *fields {
+	if f, ok := fieldsCache.Load(t); ok {
+		return f.(*fields)
+	}
+	f := &fields{byName: map[string]int{}, unknown: -1}
+	for i := range t.NumField() {
+		switch field := t.Field(i); {
+		case field.Type == unknownType:
+			f.unknown = i
+		case field.IsExported():
+			f.byName[field.Name] = i
+		}
+	}
+	cached, _ := fieldsCache.LoadOrStore(t, f)
+	return cached.(*fields)
+}
+
+// readStruct reads an object into a struct; null leaves it as it is.
+func readStruct(r *Reader, v reflect.Value, f *fields) {
+	if !r.BeginObject() {
+		return
+	}
+	var unknown Unknown
+	for r.Member() {
+		i, known := f.byName[string(r.Name())]
+		switch {
+		case known:
+			readValue(r, v.Field(i))
+		case f.unknown >= 0:
+			name := string(r.Name())
+			if !r.Null() {
+				r.Skip()
+				unknown = append(unknown, name)
+			}
+		default:
+			r.Skip()
+		}
+	}
+	if f.unknown >= 0 && unknown != nil {
+		v.Field(f.unknown).Set(reflect.ValueOf(unknown))
+	}
+}
+
+// readValue reads any value into v, which loses what it held.
+func readValue(r *Reader, v reflect.Value) {
+	v.SetZero()
+	if v.Type() == timestampType {
+		t, _ := r.Timestamp()
+		v.Set(reflect.ValueOf(t))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !r.Null() {
+			p := reflect.New(v.Type().Elem())
+			readValue(r, p.Elem())
+			v.Set(p)
+		}
+	case reflect.Struct:
+		readStruct(r, v, fieldsOf(v.Type()))
+	case reflect.String:
+		s, _ := r.String()
+		v.SetString(string(s))
+	case reflect.Bool:
+		b, _ := r.Bool()
+		v.SetBool(b)
+	case reflect.Int32:
+		n, _ := r.Int()
+		v.SetInt(int64(n))
+	case reflect.Int64:
+		n, _ := r.Int64()
+		v.SetInt(n)
+	case reflect.Slice:
+		readSlice(r, v)
+	case reflect.Map:
+		readMap(r, v)
+	default:
+		panic(fmt.Sprintf("wire: a shape cannot have a %v", v.Type()))
+	}
+}
+
+func readSlice(r *Reader, v reflect.Value) {
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		if blob, ok := r.Blob(); ok {
+			v.SetBytes(append([]byte{}, blob...))
+		}
+		return
+	}
+	if !r.BeginArray() {
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), 0, 0)
+	for r.Element() {
+		if list.Len() == maxElements {
+			r.syntax("list too long")
+			return
+		}
+		e := reflect.New(v.Type().Elem()).Elem()
+		readValue(r, e)
+		list = reflect.Append(list, e)
+	}
+	v.Set(list)
+}
+
+func readMap(r *Reader, v reflect.Value) {
+	if !r.beginObject(wantMap) {
+		return
+	}
+	m := reflect.MakeMap(v.Type())
+	for r.Member() {
+		if m.Len() == maxElements {
+			r.syntax("map too long")
+			return
+		}
+		key := reflect.ValueOf(string(r.Name())).Convert(v.Type().Key())
+		e := reflect.New(v.Type().Elem()).Elem()
+		readValue(r, e)
+		m.SetMapIndex(key, e)
+	}
+	v.Set(m)
+}
