@@ -119,29 +119,46 @@ func (s *sink) write(ctx context.Context, root *os.Root, body io.WriterTo) (temp
 // descend opens the directory for the object, below the bucket's, and makes what is missing on the way there.
 // Each step is held inside its directory by os.Root, so that no symbolic link leads out of the bucket.
 func (s *sink) descend(root *os.Root, parents string) (*os.File, error) {
-	current, err := root.OpenRoot(".")
-	if err != nil {
-		return nil, err
+	current := root
+	leave := func() {
+		if current != root {
+			_ = current.Close()
+		}
 	}
-	defer func() { _ = current.Close() }()
+	defer func() { leave() }()
 	for part := range strings.SplitSeq(s.bucket+"/"+parents, "/") {
 		if part == "" {
 			continue // behind the last slash; empty parts of keys are escaped
 		}
-		if err := current.Mkdir(part, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, conflict(err)
-		}
-		if err := syncDir(current); err != nil {
+		next, err := enter(current, part)
+		if err != nil {
 			return nil, err
 		}
-		next, err := current.OpenRoot(part)
-		if err != nil {
-			return nil, conflict(err)
-		}
-		_ = current.Close()
+		leave()
 		current = next
 	}
 	return current.Open(".")
+}
+
+// enter opens the directory with this name, which it makes if it is missing; in any case its entry is durable
+// then.
+func enter(parent *os.Root, name string) (*os.Root, error) {
+	err := parent.Mkdir(name, dirMode)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, conflict(err)
+	}
+	if err := syncDir(parent); err != nil {
+		return nil, err
+	}
+	child, err := parent.OpenRoot(name)
+	if err != nil {
+		// os.Root has an error of its own for what is no directory.
+		if info, statErr := parent.Stat(name); statErr == nil && !info.IsDir() {
+			err = fmt.Errorf("%w (%s)", syscall.ENOTDIR, name)
+		}
+		return nil, conflict(err)
+	}
+	return child, nil
 }
 
 func syncDir(dir *os.Root) error {

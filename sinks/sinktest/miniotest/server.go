@@ -120,19 +120,12 @@ func (s *Server) RemoveBucket(t testing.TB, bucket string) {
 
 // Open reads an object. The error wraps os.ErrNotExist if it is not there.
 func (s *Server) Open(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
-	object, err := s.client.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
-	if err != nil {
-		return nil, err
+	// One request, so that what is read is one version of the object.
+	object, _, _, err := minio.Core{Client: s.client}.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
+	if minio.ToErrorResponse(err).Code == "NoSuchKey" {
+		err = fmt.Errorf("object %s in bucket %s: %w", key, bucket, os.ErrNotExist)
 	}
-	// The request is made only now.
-	if _, err := object.Stat(); err != nil {
-		_ = object.Close()
-		if minio.ToErrorResponse(err).Code == "NoSuchKey" {
-			err = fmt.Errorf("object %s in bucket %s: %w", key, bucket, os.ErrNotExist)
-		}
-		return nil, err
-	}
-	return object, nil
+	return object, err
 }
 
 // Get returns the content of an object.

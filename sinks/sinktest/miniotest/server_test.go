@@ -33,4 +33,3 @@ func TestServerStopsAndComesBackAtItsAddress(t *testing.T) {
 	}
 	server.RemoveBucket(t, "stays")
 }
-
