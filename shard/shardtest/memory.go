@@ -214,12 +214,12 @@ func (l *memoryLog) Read(ctx context.Context, from shard.Offset, max shard.Limit
 func (l *memoryLog) Wait(ctx context.Context, from shard.Offset) error {
 	for {
 		l.mu.Lock()
-		err, next, changed := l.err, l.next(), l.changed
+		err, first, next, changed := l.err, l.first, l.next(), l.changed
 		l.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		if next > from {
+		if next > max(from, first) { // not for records that were trimmed: whoever waits would find nothing
 			return nil
 		}
 		select {
