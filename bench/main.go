@@ -1,0 +1,173 @@
+// Command bench measures Sluice beside the least that could do the same job: a trivial net/http handler for
+// requests, the bare encoder for delivery. README.md says how, and what came out.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seed-462d9463/sluice/bench/baseline"
+)
+
+// trivialRole as the first argument turns this program into the trivial handler; bench starts itself so.
+const trivialRole = "serve-trivial-handler"
+
+// options come from the command line.
+type options struct {
+	scenarios  []string
+	runs       int
+	duration   time.Duration
+	warmup     time.Duration
+	shards     int
+	signatures string // on, off, both
+	format     string // markdown, json
+	dataDir    string
+	binary     string
+	profileDir string
+}
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == trivialRole {
+		if err := baseline.ServeTrivial(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	all := scenarios()
+	o, err := parseFlags(os.Args[1:], all)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = run(ctx, o, all)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// scenarios lists all that can be measured.
+func scenarios() []scenario {
+	return []scenario{
+		putRecord(),
+		putRecords(1<<10, coreBudget(unsignedName, 400), coreBudget(signedName, 250)),
+		putRecords(200),
+		getRecords(),
+		delivery(),
+	}
+}
+
+func parseFlags(args []string, all []scenario) (options, error) {
+	var names []string
+	for _, sc := range all {
+		names = append(names, sc.name)
+	}
+	o := options{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	chosen := flags.String("scenario", strings.Join(names, ","), "what to measure, separated by commas")
+	flags.IntVar(&o.runs, "runs", 5, "rounds of every scenario; the report gives their medians")
+	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long each run lasts")
+	flags.DurationVar(&o.warmup, "warmup", time.Second, "load before each run that is not measured")
+	flags.IntVar(&o.shards, "shards", 4, "shards of the streams")
+	flags.StringVar(&o.signatures, "signatures", "both", "on: the server verifies signatures, off, or both in turn")
+	flags.StringVar(&o.format, "format", "markdown", "of the report: markdown or json")
+	flags.StringVar(&o.dataDir, "data", os.TempDir(), "directory, on the disk to measure, for temporary data (some GiB)")
+	flags.StringVar(&o.binary, "sluice", "", "binary to measure; built from ./cmd/sluice when empty")
+	flags.StringVar(&o.profileDir, "profile", "", "directory for CPU profiles of the server, taken in an extra round")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.scenarios = strings.Split(*chosen, ",")
+	for _, name := range o.scenarios {
+		if !slices.Contains(names, name) {
+			return o, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(names, ", "))
+		}
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.runs < 1 || o.duration <= 0 || o.warmup < 0 || o.shards < 1:
+		return o, errors.New("--runs, --duration and --shards must be positive, --warmup not negative")
+	case o.duration+o.warmup > 2*time.Minute:
+		return o, errors.New("--duration and --warmup: together at most 2m, since signatures expire")
+	case !slices.Contains([]string{"on", "off", "both"}, o.signatures):
+		return o, fmt.Errorf("--signatures %q: on, off or both", o.signatures)
+	case !slices.Contains([]string{"markdown", "json"}, o.format):
+		return o, fmt.Errorf("--format %q: markdown or json", o.format)
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, o options, all []scenario) (err error) {
+	if o.binary == "" {
+		var clean func() error
+		if o.binary, clean, err = build(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, clean()) }()
+	}
+	if o.profileDir != "" {
+		if err := os.MkdirAll(o.profileDir, 0o755); err != nil {
+			return err
+		}
+	}
+	report := report{Machine: describeMachine(o.dataDir), Started: time.Now().UTC(), Options: o.String()}
+	for _, sc := range all {
+		if !slices.Contains(o.scenarios, sc.name) {
+			continue
+		}
+		stage := &stage{options: o}
+		result, err := stage.play(ctx, sc)
+		if err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+		report.Outcomes = append(report.Outcomes, result)
+	}
+	if o.format == "json" {
+		return report.writeJSON(os.Stdout)
+	}
+	return report.writeMarkdown(os.Stdout)
+}
+
+// String says what the figures depend on.
+func (o options) String() string {
+	return fmt.Sprintf("--runs %d --duration %v --warmup %v --shards %d", o.runs, o.duration, o.warmup, o.shards)
+}
+
+// build compiles the server as users run it.
+func build(ctx context.Context) (binary string, clean func() error, err error) {
+	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", nil, fmt.Errorf("bench must be run within its repository: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "sluice-bench-bin-")
+	if err != nil {
+		return "", nil, err
+	}
+	clean = func() error { return os.RemoveAll(dir) }
+	binary = filepath.Join(dir, "sluice")
+	slog.Info("building", "binary", binary)
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/sluice")
+	command.Dir = strings.TrimSpace(string(module))
+	if output, err := command.CombinedOutput(); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("building sluice: %w\n%s", err, output), clean())
+	}
+	return binary, clean, nil
+}
