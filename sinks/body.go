@@ -2,6 +2,8 @@ package sinks
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 )
 
@@ -24,7 +26,17 @@ func CopyBody(ctx context.Context, w io.Writer, body io.WriterTo) (int64, error)
 		return b.n, &BodyError{Err: err}
 	}
 	// A body that wrote nothing since ctx ended has not noticed it.
-	return b.n, context.Cause(ctx)
+	return b.n, ContextError(ctx)
+}
+
+// ContextError returns nil while ctx goes on, and then an error that wraps both ctx.Err and what the context
+// was canceled for.
+func ContextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if err == nil || errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // bodyWriter fails for good once ctx has ended or w has failed.
@@ -37,7 +49,7 @@ type bodyWriter struct {
 
 func (b *bodyWriter) Write(p []byte) (int, error) {
 	if b.err == nil && b.ctx.Err() != nil {
-		b.err = context.Cause(b.ctx)
+		b.err = ContextError(b.ctx)
 	}
 	if b.err != nil {
 		return 0, b.err

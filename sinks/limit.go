@@ -36,7 +36,7 @@ func (s *limitedSink) Put(ctx context.Context, object Object) error {
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for other uploads to end: %w", context.Cause(ctx))
+		return fmt.Errorf("waiting for other uploads to end: %w", ContextError(ctx))
 	}
 	defer func() { <-s.slots }()
 	return s.Sink.Put(ctx, object)

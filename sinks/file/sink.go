@@ -76,8 +76,8 @@ func (s *sink) put(ctx context.Context, object sinks.Object) (err error) {
 		return err
 	}
 	defer func() { _ = target.Close() }()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if err := sinks.ContextError(ctx); err != nil {
+		return err
 	}
 	if err := rename(root, temp, target, base); err != nil {
 		return err

@@ -99,8 +99,11 @@ func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+		return cause // not as one that the caller canceled
+	}
+	if ended := sinks.ContextError(ctx); ended != nil {
+		return ended
 	}
 	if response, ok := errors.AsType[minio.ErrorResponse](err); ok {
 		return classifyResponse(response)
