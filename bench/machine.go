@@ -48,8 +48,8 @@ func fileSystemOf(dir string) string {
 	if err != nil {
 		return found
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {

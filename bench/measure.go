@@ -27,7 +27,8 @@ type measurement struct {
 	CPU         float64 `json:"cpu_seconds"` // of the contestant, until it was quiet again
 	PerCPU      float64 `json:"payload_bytes_per_cpu_second"`
 	PeakRSS     float64 `json:"peak_rss_bytes"`
-	Others      float64 `json:"others_cores"` // cores that neither the contestant nor the load generator used
+	Generator   float64 `json:"generator_cores"` // cores that the load generator used
+	Others      float64 `json:"others_cores"`    // cores that neither of them used
 }
 
 // measure runs f and reads what the process used meanwhile and until it was quiet again. Without a process the
@@ -57,7 +58,9 @@ func (s *stage) measure(ctx context.Context, target *server, f func() (loadgen.R
 	spent := after.contestant - before.contestant
 	others := after.machine - before.machine - spent
 	if target != nil {
-		others -= after.own - before.own
+		own := after.own - before.own
+		m.Generator = own.Seconds() / m.Seconds
+		others -= own
 		if err := target.Quiet(ctx, quietLimit); err != nil {
 			return measurement{}, err
 		}

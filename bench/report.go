@@ -34,12 +34,13 @@ var columns = []struct {
 	{"p50 ms", func(c contest) string { return milliseconds(c.Median.P50) }},
 	{"p99 ms", func(c contest) string { return milliseconds(c.Median.P99) }},
 	{"p99.9 ms", func(c contest) string { return milliseconds(c.Median.P999) }},
-	{"cores used", func(c contest) string { return fmt.Sprintf("%.2f", c.Median.CPU/c.Median.Seconds) }},
+	{"cores", func(c contest) string { return fmt.Sprintf("%.2f", c.Median.CPU/c.Median.Seconds) }},
 	{"CPU µs/request", func(c contest) string { return number(c.Median.CPU / c.Median.Requests * 1e6) }},
 	{"MB per CPU s", func(c contest) string { return number(c.Median.PerCPU / 1e6) }},
 	{"peak MiB", func(c contest) string { return mebibytes(c.Median.PeakRSS) }},
 	{"rate to baseline", func(c contest) string { return fmt.Sprintf("%.2f", c.RateRatio) }},
 	{"MB per CPU s to baseline", func(c contest) string { return fmt.Sprintf("%.2f", c.CPURatio) }},
+	{"generator's cores", func(c contest) string { return fmt.Sprintf("%.2f", c.Median.Generator) }},
 	{"others' cores", func(c contest) string { return fmt.Sprintf("%.2f", c.Median.Others) }},
 }
 

@@ -99,7 +99,7 @@ func (s *stage) name(kind string) string {
 func (s *stage) close() error {
 	var err error
 	for _, target := range s.servers {
-		err = errors.Join(err, target.stop())
+		err = errors.Join(err, target.remove())
 	}
 	s.servers = nil
 	return err
@@ -231,6 +231,7 @@ func medians(runs []measurement) measurement {
 		CPU:         of(func(m measurement) float64 { return m.CPU }),
 		PerCPU:      of(func(m measurement) float64 { return m.PerCPU }),
 		PeakRSS:     of(func(m measurement) float64 { return m.PeakRSS }),
+		Generator:   of(func(m measurement) float64 { return m.Generator }),
 		Others:      of(func(m measurement) float64 { return m.Others }),
 	}
 }

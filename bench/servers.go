@@ -72,7 +72,7 @@ func startSluice(ctx context.Context, binary, root string, signed bool) (*server
 		s.idle, err = s.Peak()
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.stop())
+		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
 }
@@ -101,14 +101,14 @@ func startTrivial(ctx context.Context) (*server, error) {
 		return conn.Close()
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.stop())
+		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
 }
 
-// stop ends the server and removes its data.
-func (s *server) stop() error {
-	err := s.Process.Stop(stopGrace)
+// remove ends the server and removes its data.
+func (s *server) remove() error {
+	err := s.Stop(stopGrace)
 	if s.data != "" {
 		err = errors.Join(err, os.RemoveAll(s.data))
 	}
@@ -119,7 +119,7 @@ func (s *server) stop() error {
 func (s *server) await(ctx context.Context, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		objection := check()
