@@ -32,8 +32,12 @@ type delivering struct {
 	batch   int // records in a PutRecordBatch
 }
 
-func delivery() scenario {
-	d := delivering{streams: 8, size: 1 << 10, buffer: 128, batch: 500}
+// sluiceLevel is the level at which delivery compresses: the encoder's default, which is its level 5.
+const sluiceLevel = gzip.DefaultCompression
+
+func delivery() delivering { return delivering{streams: 8, size: 1 << 10, buffer: 128, batch: 500} }
+
+func (d delivering) scenario() scenario {
 	return scenario{
 		name: "delivery",
 		title: fmt.Sprintf("delivery to gzip objects in a directory, %d objects of %d MiB before compression",
@@ -80,8 +84,14 @@ func (d delivering) prepare(ctx context.Context, s *stage) ([]contestant, error)
 	if err != nil {
 		return nil, err
 	}
+	encoder := func(name string, level int) contestant {
+		return contestant{name, nil, func(ctx context.Context, _ int) (measurement, error) {
+			return d.encode(ctx, s, parts, level)
+		}}
+	}
 	return []contestant{
-		{encoderName, nil, func(ctx context.Context, _ int) (measurement, error) { return d.encode(ctx, s, parts) }},
+		encoder(encoderName, sluiceLevel),
+		encoder("gzip at level 6", 6),
 		{signedName, target, func(ctx context.Context, _ int) (measurement, error) {
 			return d.round(ctx, s, target, batches, hex.EncodeToString(sum.Sum(nil)))
 		}},
@@ -89,9 +99,9 @@ func (d delivering) prepare(ctx context.Context, s *stage) ([]contestant, error)
 }
 
 // encode has as many encoders at work as there are cores.
-func (d delivering) encode(ctx context.Context, s *stage, parts [][]byte) (measurement, error) {
+func (d delivering) encode(ctx context.Context, s *stage, parts [][]byte, level int) (measurement, error) {
 	return s.measure(ctx, nil, func() (loadgen.Result, error) {
-		encoded, err := baseline.Encode(parts, d.streams, runtime.GOMAXPROCS(0))
+		encoded, err := baseline.Encode(parts, level, d.streams, runtime.GOMAXPROCS(0))
 		if err == nil && encoded.In != d.bytes() {
 			err = fmt.Errorf("the encoder was given %d bytes, not %d", encoded.In, d.bytes())
 		}

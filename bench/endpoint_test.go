@@ -12,16 +12,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/seed-462d9463/sluice/internal/api/sigv4"
 )
-
-func TestMain(m *testing.M) {
-	// The idle connection of the client that asks the admin listener belongs to net/http.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
-}
 
 // received is a request as a server gets it.
 func received(t *testing.T, request []byte) (*http.Request, []byte) {

@@ -18,8 +18,9 @@ type gets struct {
 	total int64 // bytes of payload in the stream
 }
 
-func getRecords() scenario {
-	g := gets{size: 1 << 10, limit: 10_000, total: 512 << 20}
+func getRecords() gets { return gets{size: 1 << 10, limit: 10_000, total: 512 << 20} }
+
+func (g gets) scenario() scenario {
 	return scenario{
 		name:    "get-records",
 		title:   "GetRecords, 10,000 × 1 KiB a call, a connection for each shard",

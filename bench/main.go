@@ -69,8 +69,8 @@ func scenarios() []scenario {
 		putRecord(),
 		putRecords(1<<10, coreBudget(unsignedName, 400), coreBudget(signedName, 250)),
 		putRecords(200),
-		getRecords(),
-		delivery(),
+		getRecords().scenario(),
+		delivery().scenario(),
 	}
 }
 

@@ -36,7 +36,7 @@ type budget struct {
 
 const (
 	trivialName  = "trivial handler"
-	encoderName  = "bare encoder"
+	encoderName  = "bare encoder, as delivery uses it"
 	signedName   = "sluice, signed"
 	unsignedName = "sluice, unsigned"
 )

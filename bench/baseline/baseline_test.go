@@ -30,7 +30,7 @@ func TestTheTrivialHandlerAnswersWhatIsAskedFor(t *testing.T) {
 
 func TestTheBareEncoderCountsAllItWasGiven(t *testing.T) {
 	parts := [][]byte{[]byte(strings.Repeat("abc", 1000)), []byte(strings.Repeat("def", 1000))}
-	got, err := Encode(parts, 5, 2)
+	got, err := Encode(parts, 6, 5, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

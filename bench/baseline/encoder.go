@@ -9,19 +9,16 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Level is the gzip level that delivery is measured beside.
-const Level = 6
-
 // Encoded is what the bare encoder has done.
 type Encoded struct {
 	Elapsed time.Duration
 	In, Out int64
 }
 
-// Encode compresses the parts, one after the other, into one gzip stream that goes nowhere; does so as often as
-// streams says, in as many goroutines as workers says. This is what delivering so many objects would cost if it
+// Encode compresses the parts at a gzip level, one after the other, into one stream that goes nowhere; does so as
+// often as streams says, in as many goroutines as workers says. This is what delivering so many objects would cost if it
 // were nothing but compression.
-func Encode(parts [][]byte, streams, workers int) (Encoded, error) {
+func Encode(parts [][]byte, level, streams, workers int) (Encoded, error) {
 	var (
 		wg      sync.WaitGroup
 		todo    atomic.Int64
@@ -33,7 +30,7 @@ func Encode(parts [][]byte, streams, workers int) (Encoded, error) {
 	for i := range workers {
 		wg.Go(func() {
 			for todo.Add(-1) >= 0 && errs[i] == nil {
-				errs[i] = encode(parts, &counts[i])
+				errs[i] = encode(parts, level, &counts[i])
 			}
 		})
 	}
@@ -51,8 +48,8 @@ func Encode(parts [][]byte, streams, workers int) (Encoded, error) {
 	return result, nil
 }
 
-func encode(parts [][]byte, to io.Writer) error {
-	z, err := gzip.NewWriterLevel(to, Level)
+func encode(parts [][]byte, level int, to io.Writer) error {
+	z, err := gzip.NewWriterLevel(to, level)
 	if err != nil {
 		return err
 	}
