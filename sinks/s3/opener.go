@@ -1,14 +1,9 @@
 package s3
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -53,7 +48,7 @@ func New(config Config) (*Opener, error) {
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds:        credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken),
 		Secure:       endpoint.Scheme == "https",
-		Transport:    expectContinue{transport},
+		Transport:    uploads{transport},
 		Region:       config.Region,
 		BucketLookup: lookup(config.PathStyle),
 		// The caller repeats a Put. The client must not: its second attempt would read the content while
@@ -97,51 +92,4 @@ func lookup(pathStyle *bool) minio.BucketLookupType {
 	default:
 		return minio.BucketLookupDNS
 	}
-}
-
-// newTransport is the client's default one, with the configured timeout and trust. HTTP/1.1 only: uploads gain
-// nothing from sharing a connection.
-func newTransport(config Config, timeout time.Duration) (*http.Transport, error) {
-	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: min(timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   min(timeout, 10*time.Second),
-		ResponseHeaderTimeout: timeout,
-		ExpectContinueTimeout: time.Second,
-		MaxIdleConns:          64,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       30 * time.Second,
-		DisableCompression:    true,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: config.InsecureSkipVerify}, //nolint:gosec // asked for
-	}
-	if config.CAFile == "" {
-		return transport, nil
-	}
-	pem, err := os.ReadFile(config.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("ca_file: " + config.CAFile + " holds no certificate in PEM form")
-	}
-	transport.TLSClientConfig.RootCAs = pool
-	return transport, nil
-}
-
-// expectContinue asks the store before a large body is sent, as Amazon's own clients do: a store that refuses
-// the request, and closes the connection on the rest of the body, is then heard, and nothing is sent in vain.
-type expectContinue struct{ next http.RoundTripper }
-
-const expectContinueBytes = 1 << 20
-
-func (e expectContinue) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Method == http.MethodPut && req.ContentLength > expectContinueBytes {
-		req = req.Clone(req.Context()) // a RoundTripper must not change the request
-		req.Header.Set("Expect", "100-continue")
-	}
-	return e.next.RoundTrip(req)
 }
