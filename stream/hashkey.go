@@ -108,15 +108,29 @@ func appendChunks(dst []byte, top, middle, low uint64) []byte {
 	return strconv.AppendUint(dst, low, 10)
 }
 
+// pairs are the numbers 00 to 99, so that two digits cost one division.
+const pairs = "00010203040506070809" +
+	"10111213141516171819" +
+	"20212223242526272829" +
+	"30313233343536373839" +
+	"40414243444546474849" +
+	"50515253545556575859" +
+	"60616263646566676869" +
+	"70717273747576777879" +
+	"80818283848586878889" +
+	"90919293949596979899"
+
 // appendChunk appends v < 10^19 as 19 digits, leading zeros included.
 func appendChunk(dst []byte, v uint64) []byte {
-	const zeros = "0000000000000000000"
-	dst = append(dst, zeros...)
-	for i := len(dst) - 1; v > 0; i-- {
-		dst[i] = byte('0' + v%10)
-		v /= 10
+	var digits [19]byte
+	for i := 17; i > 0; i -= 2 {
+		rest := v / 100
+		two := (v - rest*100) * 2
+		digits[i], digits[i+1] = pairs[two], pairs[two+1]
+		v = rest
 	}
-	return dst
+	digits[0] = byte('0' + v)
+	return append(dst, digits[:]...)
 }
 
 // clip keeps what others sent short enough for an error message.

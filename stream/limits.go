@@ -51,12 +51,13 @@ func (l *shardLimiter) chargeRead(limits *Limits, now int64, size int) {
 	l.readBytes.charge(now, cost(size, limits.ReadBytes))
 }
 
-// cost is the time in which a limit of perSecond lets n pass, rounded up; 0 when there is no limit.
+// cost is the time in which a limit of perSecond lets n pass; 0 when there is no limit. It is rounded down, so
+// that records which fill the limit exactly do pass.
 func cost(n, perSecond int) int64 {
 	if perSecond <= 0 {
 		return 0
 	}
-	return (int64(n)*int64(time.Second) + int64(perSecond) - 1) / int64(perSecond)
+	return int64(n) * int64(time.Second) / int64(perSecond)
 }
 
 // meter is the generic cell rate algorithm (ITU-T I.371) in one word: the theoretical arrival time, up to

@@ -157,3 +157,26 @@ func (s *Shard) Ending() (end SequenceNumber, ok bool) {
 	}
 	return newSequence(s.Created.Unix(), s.Index, endIndex, s.Closed.Unix()), true
 }
+
+// offset is where a sequence number stands in the shard's log, which ends at next. It never asks whether the
+// record is there: positions mean "at or after".
+func (s *Shard) offset(n SequenceNumber, next shard.Offset) (shard.Offset, error) {
+	failure := func(reason PositionReason) error {
+		return &PositionError{Sequence: n, ShardID: s.ID, Reason: reason}
+	}
+	switch {
+	case n.ShardIndex() != s.Index:
+		return 0, failure(OtherShard)
+	case !n.ShardCreated().Equal(s.Created):
+		return 0, failure(OtherStream)
+	case n.index() == beginningIndex:
+		return 0, nil
+	case n.index() == endIndex && !s.Open():
+		return next, nil
+	}
+	offset := shard.Offset(n.index() - 1)
+	if offset >= next {
+		return 0, failure(NotYet)
+	}
+	return offset, nil
+}

@@ -128,7 +128,8 @@ func newShardMap(shards []Shard) (*shardMap, error) {
 	var expected HashKey
 	for i, index := range m.open {
 		r := shards[index].Range
-		if r.Start != expected || r.End.Compare(r.Start) < 0 {
+		wrapped := i > 0 && expected == HashKey{} // the one before this one ended where the ring does
+		if wrapped || r.Start != expected || r.End.Compare(r.Start) < 0 {
 			return nil, fmt.Errorf("shard %s takes %s to %s, expected to start at %s",
 				shards[index].ID, r.Start, r.End, expected)
 		}

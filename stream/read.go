@@ -1,0 +1,193 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+const (
+	// MaxReadRecords is how many records one Read returns.
+	MaxReadRecords = 10_000
+	// MaxReadBytes is how many bytes of records one Read returns; a single record may be longer.
+	MaxReadBytes = 10 << 20
+)
+
+// Position is a place in one shard of one stream. A stream that is deleted takes its positions with it: they
+// are none in a later stream of the same name.
+type Position struct {
+	StreamID string
+	Shard    int // the shard's number
+	Offset   shard.Offset
+}
+
+// StartType is a way to say where reading begins: AWS's shard iterator types.
+type StartType int
+
+// Where reading begins.
+const (
+	TrimHorizon   StartType = iota + 1 // at the oldest record
+	Latest                             // behind the newest record
+	AtSequence                         // at the record with the sequence number, or the first one after it that is left
+	AfterSequence                      // behind the record with the sequence number
+	AtTimestamp                        // at the first record that arrived at the time or later
+)
+
+// StartAt is where reading begins.
+type StartAt struct {
+	Type     StartType
+	Sequence SequenceNumber // for AtSequence and AfterSequence
+	Time     time.Time      // for AtTimestamp; a time in the future is as good as Latest
+}
+
+// ReadResult is what a Read found.
+type ReadResult struct {
+	Records []shard.Record // shared and immutable
+	Shard   Shard          // gives the records' sequence numbers
+	Next    Position       // where the next Read goes on
+	// Closed says that Next is the end of a closed shard: there is nothing more to read here, and Children
+	// are where its range went.
+	Closed   bool
+	Children []Shard
+	// MillisBehindLatest is the age of the last record returned, in milliseconds, or 0 if no newer one is
+	// there to be read.
+	MillisBehindLatest int64
+}
+
+// shard finds a shard by its name.
+func (st *stream) shard(id string) (*Shard, error) {
+	index, ok := ParseShardID(id)
+	if !ok || index >= len(st.definition.Shards) {
+		return nil, fmt.Errorf("%w: %q in stream %s", ErrShardNotFound, clip(id), st.name)
+	}
+	return &st.definition.Shards[index], nil
+}
+
+// Start is the position where reading a shard begins. Errors: ErrNotFound, ErrShardNotFound, and a
+// *PositionError for a sequence number that the shard has not given.
+func (s *Service) Start(ctx context.Context, name Name, shardID string, at StartAt) (Position, error) {
+	st, err := s.lookup(name)
+	if err != nil {
+		return Position{}, err
+	}
+	sh, err := st.shard(shardID)
+	if err != nil {
+		return Position{}, err
+	}
+	log, err := st.partitions[sh.Index].open(ctx)
+	if err != nil {
+		return Position{}, fmt.Errorf("stream %s: %w", name, err)
+	}
+	offset, err := startOffset(ctx, log, sh, at)
+	if err != nil {
+		return Position{}, fmt.Errorf("start at shard %s of stream %s: %w", sh.ID, name, mapError(err))
+	}
+	return Position{StreamID: st.definition.ID, Shard: sh.Index, Offset: offset}, nil
+}
+
+func startOffset(ctx context.Context, log shard.Log, sh *Shard, at StartAt) (shard.Offset, error) {
+	first, next := log.Bounds()
+	switch at.Type {
+	case TrimHorizon:
+		return first, nil
+	case Latest:
+		return next, nil
+	case AtTimestamp:
+		return log.At(ctx, at.Time)
+	case AtSequence, AfterSequence:
+		offset, err := sh.offset(at.Sequence, next)
+		if err != nil {
+			return 0, err
+		}
+		if at.Type == AfterSequence && offset < next && at.Sequence.index() != beginningIndex {
+			offset++
+		}
+		return max(offset, first), nil
+	}
+	return 0, fmt.Errorf("%w: start type %d", ErrInvalidPosition, at.Type)
+}
+
+// Read returns records from a position on, at most limit of them (0 means MaxReadRecords) and MaxReadBytes.
+// It does not wait for records. Errors: ErrNotFound, ErrShardNotFound, ErrThroughputExceeded.
+func (s *Service) Read(ctx context.Context, name Name, from Position, limit int) (ReadResult, error) {
+	st, err := s.lookup(name)
+	if err != nil {
+		return ReadResult{}, err
+	}
+	if from.StreamID != st.definition.ID || from.Shard < 0 || from.Shard >= len(st.partitions) {
+		return ReadResult{}, fmt.Errorf("%w: %s of an earlier stream %s", ErrShardNotFound, ShardID(from.Shard), name)
+	}
+	p := st.partitions[from.Shard]
+	if !p.limiter.takeRead(&st.limits, s.clock()) {
+		st.metrics.readThrottled.Inc()
+		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, ErrThroughputExceeded)
+	}
+	log, err := p.open(ctx)
+	if err != nil {
+		return ReadResult{}, fmt.Errorf("stream %s: %w", name, err)
+	}
+	result, err := st.read(ctx, log, from, limit)
+	if err != nil {
+		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, mapError(err))
+	}
+	size := 0
+	for i := range result.Records {
+		size += len(result.Records[i].Key) + len(result.Records[i].Value)
+	}
+	p.limiter.chargeRead(&st.limits, s.clock(), size)
+	st.metrics.outgoingRecords.Add(float64(len(result.Records)))
+	st.metrics.outgoingBytes.Add(float64(size))
+	st.metrics.iteratorAge.Set(float64(result.MillisBehindLatest))
+	return result, nil
+}
+
+// read does what Read is about, without limits and metrics.
+func (st *stream) read(ctx context.Context, log shard.Log, from Position, limit int) (ReadResult, error) {
+	sh := &st.definition.Shards[from.Shard]
+	result := ReadResult{Shard: *sh, Next: from}
+	now := time.Now()
+	// The end as it was before the read: what comes in meanwhile is not what this read is behind of.
+	_, end := log.Bounds()
+	if from.Offset < end {
+		records, err := readRetained(ctx, log, from.Offset, limit, now.Add(-st.retention))
+		if err != nil {
+			return ReadResult{}, err
+		}
+		result.Records = records
+		// Without records there are none up to the end, whatever offsets the log left out.
+		result.Next.Offset = end
+		if len(records) > 0 {
+			result.Next.Offset = records[len(records)-1].Offset + 1
+		}
+	}
+	if result.Next.Offset < end {
+		last := result.Records[len(result.Records)-1].Time
+		result.MillisBehindLatest = max(0, now.Sub(last).Milliseconds())
+		return result, nil
+	}
+	if !sh.Open() {
+		result.Closed = true
+		result.Children = st.shards.children(sh.Index)
+	}
+	return result, nil
+}
+
+// readRetained reads records that arrived at the horizon or later. Older ones may still be in the log: they
+// are trimmed now and then, not at the very moment.
+func readRetained(ctx context.Context, log shard.Log, from shard.Offset, limit int, horizon time.Time) ([]shard.Record, error) {
+	if limit <= 0 || limit > MaxReadRecords {
+		limit = MaxReadRecords
+	}
+	most := shard.Limit{Records: limit, Bytes: MaxReadBytes}
+	records, err := log.Read(ctx, from, most)
+	if err != nil || len(records) == 0 || !records[0].Time.Before(horizon) {
+		return records, err
+	}
+	at, err := log.At(ctx, horizon)
+	if err != nil {
+		return nil, err
+	}
+	return log.Read(ctx, max(from, at), most)
+}

@@ -1,0 +1,92 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// stream is one revision of a stream, ready for use. It never changes; a later revision of the same stream
+// shares its partitions.
+type stream struct {
+	name       Name
+	revision   int64
+	definition *definition
+	shards     *shardMap
+	partitions []*partition // by shard number
+	limits     Limits
+	retention  time.Duration
+	metrics    *streamMetrics
+	changed    chan struct{} // closed when another revision, or none, has taken this one's place
+}
+
+// newStream prepares a definition for use; old is the revision before it, if there was one.
+func (s *Service) newStream(name Name, revision int64, d *definition, old *stream) (*stream, error) {
+	shards, err := newShardMap(d.Shards)
+	if err != nil {
+		return nil, err
+	}
+	st := &stream{
+		name: name, revision: revision, definition: d, shards: shards,
+		partitions: make([]*partition, len(d.Shards)),
+		limits:     s.config.limitsFor(name.Name),
+		retention:  time.Duration(d.RetentionHours) * time.Hour,
+		metrics:    s.metrics.of(name),
+		changed:    make(chan struct{}),
+	}
+	known := 0
+	if old != nil && old.definition.ID == d.ID {
+		known = copy(st.partitions, old.partitions)
+	}
+	fresh := make([]partition, len(d.Shards)-known)
+	for i := range fresh {
+		fresh[i].engine, fresh[i].topic, fresh[i].index = s.engine, d.Topic, known+i
+		fresh[i].place = notQueued
+		st.partitions[known+i] = &fresh[i]
+	}
+	return st, nil
+}
+
+// partition is what a shard needs in memory: its log once somebody used it, and a few words.
+type partition struct {
+	engine shard.Engine
+	topic  string
+	index  int
+
+	log     atomic.Pointer[shard.Log]
+	limiter shardLimiter
+
+	// keep is the stream's retention in nanoseconds; 0 until it is known.
+	keep atomic.Int64
+	// watched is true while the retention scheduler knows that the log may hold records.
+	watched atomic.Bool
+	// The following belong to the scheduler's lock.
+	due   time.Time
+	place int // in its queue
+	gone  bool
+}
+
+// open returns the partition's log. An error wraps ErrNotFound when the stream has been deleted.
+func (p *partition) open(ctx context.Context) (shard.Log, error) {
+	if log := p.log.Load(); log != nil {
+		return *log, nil
+	}
+	log, err := p.engine.Open(ctx, p.topic, p.index)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", ShardID(p.index), mapError(err))
+	}
+	p.log.Store(&log) // the engine gives the same log to whoever asks
+	return log, nil
+}
+
+// mapError turns the log's way of saying that it was deleted into the stream's.
+func mapError(err error) error {
+	if errors.Is(err, shard.ErrNotFound) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}
