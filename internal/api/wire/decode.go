@@ -11,15 +11,15 @@ import (
 // a *TypeError.
 func DecodeJSON(body []byte, in any) error {
 	r := NewReader(body)
-	if reader, ok := in.(JSONReader); ok {
-		reader.ReadJSON(r)
-		return r.End()
-	}
-	v := reflect.ValueOf(in).Elem()
 	if r.Null() {
 		r.syntax("null where a structure is expected")
 	}
-	readStruct(r, v, fieldsOf(v.Type()))
+	if reader, ok := in.(JSONReader); ok {
+		reader.ReadJSON(r)
+	} else {
+		v := reflect.ValueOf(in).Elem()
+		readStruct(r, v, fieldsOf(v.Type()))
+	}
 	return r.End()
 }
 

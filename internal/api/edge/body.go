@@ -1,0 +1,131 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+)
+
+// Buffers come in sizes of powers of two, each with its own pool.
+const (
+	smallestBuffer = 4 << 10
+	firstBuffer    = 64 << 10 // the most that is allocated on the strength of an announced length
+	largestBuffer  = 32 << 20
+)
+
+var buffers [bits.UintSize]sync.Pool // by log2 of the size; of *[]byte
+
+// class is the index of the smallest buffers that hold size bytes.
+func class(size int) int { return bits.Len(uint(max(size, smallestBuffer) - 1)) }
+
+// buffer is memory from a pool, accounted for in a budget. The zero value has none. Release must be called
+// when the bytes are no longer used.
+type buffer struct {
+	bytes *[]byte // its length is its capacity
+}
+
+// grow makes sure that the buffer has room for size bytes. The first keep bytes stay.
+func (b *buffer) grow(ctx context.Context, r *Reservation, size, keep int) error {
+	if b.bytes != nil && size <= len(*b.bytes) {
+		return nil
+	}
+	c := class(size)
+	if err := r.Grow(ctx, 1<<c); err != nil {
+		return err
+	}
+	bigger, ok := buffers[c].Get().(*[]byte)
+	if !ok {
+		memory := make([]byte, 1<<c)
+		bigger = &memory
+	}
+	if b.bytes != nil {
+		copy(*bigger, (*b.bytes)[:keep])
+	}
+	// The smaller one stays accounted for until the request is done: it may be in use twice for a moment.
+	b.release()
+	b.bytes = bigger
+	return nil
+}
+
+func (b *buffer) release() {
+	if b.bytes == nil {
+		return
+	}
+	if n := len(*b.bytes); n <= largestBuffer {
+		buffers[class(n)].Put(b.bytes)
+	}
+	b.bytes = nil
+}
+
+// readBody reads a request's body into the buffer, which grows as bytes arrive, never because they are
+// announced: a client cannot make the server allocate more than it sends.
+func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int, b *buffer, reserved *Reservation) ([]byte, error) {
+	if r.ContentLength > int64(limit) {
+		return nil, tooLarge(limit)
+	}
+	if r.ContentLength == 0 || r.Body == nil {
+		return nil, nil
+	}
+	announced := int(r.ContentLength) // −1 if it is not known
+	control := http.NewResponseController(w)
+	// Recorders and the like know no deadlines; every real connection does.
+	_ = control.SetReadDeadline(h.now().Add(h.bodyTimeout))
+	first := min(announced, firstBuffer)
+	if announced < 0 {
+		first = smallestBuffer
+	}
+	if err := b.grow(ctx, reserved, first, 0); err != nil {
+		return nil, err
+	}
+	n := 0
+	for {
+		if n == len(*b.bytes) {
+			if n > limit {
+				return nil, tooLarge(limit)
+			}
+			if err := b.grow(ctx, reserved, n+1, n); err != nil {
+				return nil, err
+			}
+		}
+		m, err := r.Body.Read((*b.bytes)[n:])
+		n += m
+		switch {
+		case n > limit:
+			return nil, tooLarge(limit)
+		case errors.Is(err, io.EOF) || n == announced:
+			_ = control.SetReadDeadline(noDeadline)
+			return (*b.bytes)[:n], nil
+		case err != nil:
+			return nil, readFault(err)
+		}
+	}
+}
+
+func tooLarge(limit int) *wire.Fault {
+	return &wire.Fault{
+		Code:    "RequestEntityTooLargeException",
+		Message: fmt.Sprintf("The request body is larger than %d bytes.", limit),
+		Status:  http.StatusRequestEntityTooLarge,
+	}
+}
+
+// errGone means that there is nobody left to answer.
+var errGone = errors.New("the client went away while sending its request")
+
+func readFault(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &wire.Fault{
+			Code:    "RequestTimeoutException",
+			Message: "The request body did not arrive in time.",
+			Status:  http.StatusRequestTimeout,
+		}
+	}
+	return fmt.Errorf("%w: %w", errGone, err)
+}

@@ -1,0 +1,357 @@
+// Package edge is where requests come in: it finds the service and operation that a request is for, verifies
+// its signature, reads its body within limits, and answers, always as AWS would.
+package edge
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-462d9463/sluice/internal/api/sigv4"
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+)
+
+// Options say what a Handler serves, and within which limits. Zero values mean the defaults.
+type Options struct {
+	Services []*wire.Service
+
+	// Credentials are the keys whose signatures are accepted. None means that anybody is served, unsigned
+	// too; then all requests are made on behalf of Account.
+	Credentials []sigv4.Credential
+	Account     string // default 000000000000; of credentials without one, and of everybody without credentials
+	Region      string // default us-east-1; of requests whose signature names none
+
+	MemoryBytes int64         // what all requests and answers in flight may hold, default 256 MiB
+	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time // default time.Now
+}
+
+// Defaults of Options.
+const (
+	DefaultAccount     = "000000000000"
+	DefaultRegion      = "us-east-1"
+	DefaultMemoryBytes = 256 << 20
+	DefaultBodyTimeout = time.Minute
+)
+
+// Handler serves the AWS API.
+type Handler struct {
+	routes      map[string]*route // by X-Amz-Target
+	services    []*wire.Service
+	verifier    *sigv4.Verifier // nil: anybody may do anything
+	account     string
+	region      string
+	budget      *Budget
+	bodyTimeout time.Duration
+	logger      *slog.Logger
+	metrics     *metrics
+	stray       *operationMetrics // of requests for no operation
+	now         func() time.Time
+}
+
+// route is an operation with all that serving it takes.
+type route struct {
+	service   *wire.Service
+	operation *wire.Operation
+	metrics   *operationMetrics
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New returns a handler.
+func New(o Options) (*Handler, error) {
+	h := &Handler{
+		routes: map[string]*route{}, services: o.Services,
+		account: or(o.Account, DefaultAccount), region: or(o.Region, DefaultRegion),
+		budget:      NewBudget(or(o.MemoryBytes, DefaultMemoryBytes)),
+		bodyTimeout: or(o.BodyTimeout, DefaultBodyTimeout),
+		logger:      o.Logger, now: o.Now,
+	}
+	if h.logger == nil {
+		h.logger = slog.New(slog.DiscardHandler)
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if len(o.Credentials) > 0 {
+		credentials := slices.Clone(o.Credentials)
+		for i := range credentials {
+			credentials[i].Account = or(credentials[i].Account, h.account)
+		}
+		var err error
+		if h.verifier, err = sigv4.NewVerifier(credentials); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if h.metrics, err = newMetrics(o.Registerer, h.budget); err != nil {
+		return nil, fmt.Errorf("register metrics of the API: %w", err)
+	}
+	for _, s := range o.Services {
+		for _, op := range s.Operations {
+			h.routes[s.Target+"."+op.Name] = &route{s, op, h.metrics.of(s.Name, op.Name)}
+		}
+	}
+	h.stray = h.metrics.of("", "")
+	return h, nil
+}
+
+func or[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// exchange is what is learned of one request while it is served.
+type exchange struct {
+	route       *route
+	contentType string // that the answer has to have; "" if the client's is none of AWS's
+	caller      wire.Caller
+	accessKey   string
+	received    int
+	sent        int
+	fault       *wire.Fault
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := h.now()
+	h.metrics.inFlight.Inc()
+	defer h.metrics.inFlight.Dec()
+	id := identify(w.Header())
+	var x exchange
+	defer func() {
+		if problem := recover(); problem != nil {
+			if problem == http.ErrAbortHandler {
+				h.finish(r, id, &x, h.now().Sub(start))
+				panic(problem)
+			}
+			h.metrics.panics.Inc()
+			h.logger.Error("request failed by a defect in Sluice", "request", id, "operation", x.target(),
+				"panic", problem, "stack", string(debug.Stack()))
+			h.answer(w, &x, wire.Internal())
+		}
+		h.finish(r, id, &x, h.now().Sub(start))
+	}()
+	if err := h.serve(w, r, &x); err != nil {
+		h.refuse(w, r, id, &x, err)
+	}
+}
+
+// serve answers a request, or returns why not.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	if done, err := h.find(w, r, x); done || err != nil {
+		return err
+	}
+	signature, err := h.authenticate(r, x)
+	if err != nil {
+		return err
+	}
+	m := memory{reserved: h.budget.Open()}
+	defer m.reserved.Release()
+	err = h.exchange(w, r, x, signature, &m)
+	// Not in a defer: what a panic has gone through is not used again.
+	m.in.release()
+	m.out.release()
+	return err
+}
+
+// memory is what one request holds while it is served.
+type memory struct {
+	reserved Reservation
+	in, out  buffer
+}
+
+// exchange reads the body of a request whose operation and caller are known, and answers it.
+func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, signature *sigv4.Signature, m *memory) error {
+	ctx := r.Context()
+	body, err := h.readBody(ctx, w, r, x.route.operation.MaxBody, &m.in, &m.reserved)
+	if err != nil {
+		return err
+	}
+	x.received = len(body)
+	if signature != nil {
+		if err := signature.Verify(sha256.Sum256(body)); err != nil {
+			return err
+		}
+	}
+	response, err := x.route.operation.Serve(ctx, wire.Exchange{
+		Caller: x.caller, Codec: wire.JSON{}, Body: body,
+		Grow: func(ctx context.Context, size int) ([]byte, error) {
+			if err := m.out.grow(ctx, &m.reserved, max(size, smallestBuffer), 0); err != nil {
+				return nil, err
+			}
+			return (*m.out.bytes)[:0], nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	x.sent = len(response)
+	h.write(w, http.StatusOK, x.contentType, response)
+	return nil
+}
+
+// find looks up the operation that a request is for. It may answer the request itself.
+func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (done bool, err error) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if r.URL.Path == "/" && r.Header.Get("Authorization") == "" {
+			h.write(w, http.StatusOK, "text/plain; charset=utf-8", []byte(greeting))
+			return true, nil
+		}
+	}
+	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	contentType = strings.ToLower(strings.TrimSpace(contentType))
+	if contentType == typeJSON || contentType == typeCBOR {
+		x.contentType = contentType
+	}
+	target := r.Header.Get("X-Amz-Target")
+	if r.Method != http.MethodPost || target == "" && x.contentType == "" {
+		if r.Header.Get("Authorization") == "" {
+			return false, &wire.Fault{Code: "MissingAuthenticationTokenException",
+				Message: "Missing Authentication Token", Status: http.StatusForbidden}
+		}
+		return false, &wire.Fault{Code: "AccessDeniedException",
+			Message: "Unable to determine service/operation name to be authorized", Status: http.StatusForbidden}
+	}
+	found := false
+	if x.route, found = h.routes[target]; !found {
+		return false, h.unknown(target, x)
+	}
+	switch x.contentType {
+	case typeJSON:
+		return false, nil
+	case typeCBOR:
+		return false, &wire.Fault{Code: "UnknownOperationException", Status: http.StatusNotFound,
+			Message: "Sluice does not speak " + typeCBOR + " yet. Use JSON: AWS_CBOR_DISABLE=true or -Daws.cborEnabled=false in Java."}
+	}
+	return false, &wire.Fault{Code: "UnknownOperationException", Status: http.StatusNotFound,
+		Message: "The content type must be " + typeJSON + "."}
+}
+
+// unknown is the error for a target that is no operation here.
+func (h *Handler) unknown(target string, x *exchange) *wire.Fault {
+	fault := &wire.Fault{Code: "UnknownOperationException"}
+	if x.contentType == "" {
+		fault.Status = http.StatusNotFound
+	}
+	prefix, name, _ := strings.Cut(target, ".")
+	for _, s := range h.services {
+		if s.Target == prefix && slices.Contains(s.Planned, name) {
+			fault.Message = "Sluice does not have the operation " + name + " yet."
+		}
+	}
+	return fault
+}
+
+const greeting = "Sluice is here. It speaks the APIs of Amazon Kinesis Data Streams and Amazon Data Firehose:\n" +
+	"point an AWS SDK or the AWS CLI at this address with --endpoint-url or AWS_ENDPOINT_URL.\n"
+
+// authenticate finds out who makes the request. Without credentials configured that is anybody, and there is
+// no signature to be verified.
+func (h *Handler) authenticate(r *http.Request, x *exchange) (*sigv4.Signature, error) {
+	if h.verifier == nil {
+		x.caller = wire.Caller{Account: h.account, Region: h.region}
+		if region := sigv4.Region(r); validRegion(region) {
+			x.caller.Region = region
+		}
+		return nil, nil
+	}
+	signature, err := h.verifier.Begin(r, x.route.service.Name, h.now(), "X-Amz-Target")
+	if err != nil {
+		return nil, err
+	}
+	x.accessKey = signature.AccessKey()
+	x.caller = wire.Caller{Account: signature.Account(), Region: signature.Region()}
+	if !validRegion(x.caller.Region) {
+		return nil, wire.Faultf("InvalidSignatureException", "Credential should be scoped to a valid region. ")
+	}
+	return signature, nil
+}
+
+// validRegion tells whether a region may be part of names: "eu-central-1", "us-gov-west-1", "local".
+func validRegion(region string) bool {
+	if region == "" || len(region) > 32 {
+		return false
+	}
+	for _, c := range []byte(region) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse answers a request with an error.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *exchange, err error) {
+	if errors.Is(err, errGone) {
+		x.fault = &wire.Fault{Code: "ClientGone", Message: err.Error()}
+		panic(http.ErrAbortHandler) // closes the connection; there is nobody to answer
+	}
+	var refused *sigv4.Error
+	if errors.As(err, &refused) {
+		h.answer(w, x, &wire.Fault{Code: refused.Code, Message: refused.Message})
+		return
+	}
+	fault, foreseen := wire.AsFault(err)
+	if !foreseen && r.Context().Err() == nil {
+		h.logger.Error("request failed", "request", id, "operation", x.target(), "error", err)
+	}
+	h.answer(w, x, fault)
+}
+
+func (h *Handler) answer(w http.ResponseWriter, x *exchange, fault *wire.Fault) {
+	x.fault = fault
+	h.writeFault(w, x.contentType, fault)
+}
+
+// finish counts the request and writes its line in the access log.
+func (h *Handler) finish(r *http.Request, id string, x *exchange, took time.Duration) {
+	m := h.stray
+	if x.route != nil {
+		m = x.route.metrics
+	}
+	code := ""
+	if x.fault != nil {
+		code = x.fault.Code
+	}
+	m.done(code, took, x.received, x.sent)
+	ctx := r.Context()
+	if !h.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attributes := []slog.Attr{
+		slog.String("request", id), slog.String("operation", x.target()), slog.String("client", r.RemoteAddr),
+		slog.String("region", x.caller.Region), slog.Duration("took", took),
+		slog.Int("received", x.received), slog.Int("sent", x.sent),
+	}
+	if x.accessKey != "" {
+		attributes = append(attributes, slog.String("access_key", x.accessKey))
+	}
+	if x.fault != nil {
+		attributes = append(attributes, slog.String("code", code), slog.String("message", x.fault.Message))
+	}
+	h.logger.LogAttrs(ctx, slog.LevelDebug, "request", attributes...)
+}
+
+// target names the operation for logs.
+func (x *exchange) target() string {
+	if x.route == nil {
+		return ""
+	}
+	return x.route.service.Name + "." + x.route.operation.Name
+}

@@ -1,0 +1,87 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/stream"
+)
+
+// AWS's error codes.
+const (
+	expiredIterator    = "ExpiredIteratorException"
+	expiredNextToken   = "ExpiredNextTokenException"
+	internalFailure    = "InternalFailure"
+	invalidArgument    = "InvalidArgumentException"
+	limitExceeded      = "LimitExceededException"
+	resourceInUse      = "ResourceInUseException"
+	resourceNotFound   = "ResourceNotFoundException"
+	serviceUnavailable = "ServiceUnavailable"
+	throughputExceeded = "ProvisionedThroughputExceededException"
+)
+
+// Texts that a client gets for what happens to the server.
+const (
+	textInternal = "Internal service failure."
+	textNoSpace  = "There is no space left on the server's disk. Records can be read; writing works again when there is room."
+	textClosing  = "The server is shutting down."
+)
+
+// fault turns an error of the streams into AWS's: the one table of errors. Shard may be "".
+func fault(err error, name stream.Name, shardID string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, stream.ErrNotFound):
+		return notFound(name)
+	case errors.Is(err, stream.ErrShardNotFound):
+		return shardNotFound(name, shardID)
+	case errors.Is(err, stream.ErrExists):
+		return wire.Faultf(resourceInUse, "Stream %s under account %s already exists.", name.Name, name.Account)
+	case errors.Is(err, stream.ErrLimitExceeded):
+		return wire.Faultf(limitExceeded, "%s", err)
+	case errors.Is(err, stream.ErrThroughputExceeded):
+		return wire.Faultf(throughputExceeded, "%s", rateExceeded(name, shardID))
+	case errors.Is(err, stream.ErrInvalidArgument), errors.Is(err, stream.ErrInvalidPosition):
+		return wire.Faultf(invalidArgument, "%s", err)
+	case errors.Is(err, shard.ErrTooLarge):
+		return wire.Faultf(invalidArgument, "%s", err)
+	case errors.Is(err, shard.ErrNoSpace):
+		return &wire.Fault{Code: serviceUnavailable, Message: textNoSpace, Status: http.StatusServiceUnavailable}
+	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
+		return &wire.Fault{Code: serviceUnavailable, Message: textClosing, Status: http.StatusServiceUnavailable}
+	}
+	return err // not foreseen: it is logged, and the client learns that it is not to blame
+}
+
+// recordFault is fault for one record among many, which has a code and a text but no status.
+func (a *api) recordFault(ctx context.Context, err error, name stream.Name, shardID string) (code, text string) {
+	switch {
+	case errors.Is(err, stream.ErrThroughputExceeded):
+		return throughputExceeded, rateExceeded(name, shardID)
+	case errors.Is(err, shard.ErrNoSpace):
+		return internalFailure, textNoSpace
+	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
+		return internalFailure, textClosing
+	}
+	if ctx.Err() == nil {
+		a.logger.Error("record not written", slog.String("stream", name.String()), slog.Any("error", err))
+	}
+	return internalFailure, textInternal
+}
+
+func notFound(name stream.Name) error {
+	return wire.Faultf(resourceNotFound, "Stream %s under account %s not found.", name.Name, name.Account)
+}
+
+func shardNotFound(name stream.Name, shardID string) error {
+	return wire.Faultf(resourceNotFound, "Shard %s in stream %s under account %s does not exist", shardID, name.Name, name.Account)
+}
+
+func rateExceeded(name stream.Name, shardID string) string {
+	return "Rate exceeded for shard " + shardID + " in stream " + name.Name + " under account " + name.Account + "."
+}

@@ -1,0 +1,190 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed-462d9463/sluice/internal/api/arn"
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/stream"
+)
+
+// GetRecordsInput is AWS's shape of that name.
+type GetRecordsInput struct {
+	ShardIterator *string
+	Limit         *int32
+	StreamARN     *string
+}
+
+// GetRecordsOutput is AWS's shape of that name. Records are the log's own; Shard gives their sequence numbers.
+type GetRecordsOutput struct {
+	Records            []shard.Record
+	Shard              stream.Shard
+	NextShardIterator  string // "" at the end of a closed shard: null on the wire
+	MillisBehindLatest int64
+	ChildShards        []ChildShard // at the end of a closed shard
+}
+
+// ChildShard is AWS's shape of that name.
+type ChildShard struct {
+	ShardId      string //nolint:revive
+	ParentShards []string
+	HashKeyRange HashKeyRange
+}
+
+// startTypes has the types of iterators.
+var startTypes = map[string]stream.StartType{
+	"TRIM_HORIZON": stream.TrimHorizon, "LATEST": stream.Latest, "AT_SEQUENCE_NUMBER": stream.AtSequence,
+	"AFTER_SEQUENCE_NUMBER": stream.AfterSequence, "AT_TIMESTAMP": stream.AtTimestamp,
+}
+
+func (a *api) getShardIterator(ctx context.Context, c wire.Caller, in *GetShardIteratorInput, out *GetShardIteratorOutput) error {
+	var v wire.Validation
+	v.Required(in.ShardId, "shardId", shardIDRule)
+	if in.ShardIteratorType == nil {
+		v.Missing("shardIteratorType")
+	} else {
+		v.Enum(*in.ShardIteratorType, "shardIteratorType",
+			"AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")
+	}
+	v.Optional(in.StartingSequenceNumber, "startingSequenceNumber", sequenceRule)
+	name, err := resolve(c, &v, in.StreamName, in.StreamARN)
+	if err != nil {
+		return err
+	}
+	index, ok := stream.ParseShardID(*in.ShardId)
+	if !ok {
+		return wire.Faultf(resourceNotFound, "Could not find shard %s in stream %s under account %s.",
+			*in.ShardId, name.Name, name.Account)
+	}
+	shardID := stream.ShardID(index)
+	d, err := a.streams.Describe(name)
+	if errors.Is(err, stream.ErrNotFound) || err == nil && index >= len(d.Shards) {
+		return shardNotFound(name, shardID) // AWS does not tell a missing stream from a missing shard here
+	}
+	if err != nil {
+		return fault(err, name, shardID)
+	}
+	at, err := a.startAt(in, name, shardID)
+	if err != nil {
+		return err
+	}
+	position, err := a.streams.Start(ctx, name, shardID, at)
+	if err != nil {
+		return startFault(err, name, shardID, in.StartingSequenceNumber)
+	}
+	out.ShardIterator = sealIterator(name.Name, position, c, a.now())
+	return nil
+}
+
+// startAt checks that a request has what its type of iterator needs, and no more.
+func (a *api) startAt(in *GetShardIteratorInput, name stream.Name, shardID string) (stream.StartAt, error) {
+	at := stream.StartAt{Type: startTypes[*in.ShardIteratorType]}
+	const rule = "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or " +
+		"(2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified "
+	bySequence := at.Type == stream.AtSequence || at.Type == stream.AfterSequence
+	switch {
+	case bySequence && in.StartingSequenceNumber == nil:
+		return at, wire.Faultf(invalidArgument, "%s%s and no StartingSequenceNumber.", rule, *in.ShardIteratorType)
+	case !bySequence && in.StartingSequenceNumber != nil:
+		return at, wire.Faultf(invalidArgument, "%s%s and also a StartingSequenceNumber.", rule, *in.ShardIteratorType)
+	case bySequence:
+		n, err := stream.ParseSequence(*in.StartingSequenceNumber)
+		if err != nil {
+			return at, badStart(*in.StartingSequenceNumber, name, shardID, "")
+		}
+		at.Sequence = n
+	case at.Type == stream.AtTimestamp:
+		if in.Timestamp.IsZero() {
+			return at, wire.Faultf(invalidArgument, "Must specify a Timestamp for an iterator of type AT_TIMESTAMP.")
+		}
+		if now := a.now(); in.Timestamp.After(now.Add(time.Millisecond)) {
+			return at, wire.Faultf(invalidArgument,
+				"The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "+
+					"timestampInMillis: %d, currentTimestampInMillis: %d", in.Timestamp.UnixMilli(), now.UnixMilli())
+		}
+		at.Time = in.Timestamp.Time
+	}
+	return at, nil
+}
+
+func badStart(sequence string, name stream.Name, shardID, why string) error {
+	return wire.Faultf(invalidArgument, "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid%s.",
+		sequence, shardID, name.Name, name.Account, why)
+}
+
+func startFault(err error, name stream.Name, shardID string, sequence *string) error {
+	var position *stream.PositionError
+	if !errors.As(err, &position) || sequence == nil {
+		return fault(err, name, shardID)
+	}
+	switch position.Reason {
+	case stream.OtherShard:
+		return wire.Faultf(invalidArgument, "Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s",
+			stream.ShardID(position.Sequence.ShardIndex()), shardID)
+	case stream.OtherStream:
+		return badStart(*sequence, name, shardID, " because it did not come from this stream")
+	}
+	return badStart(*sequence, name, shardID, "")
+}
+
+func (a *api) getRecords(ctx context.Context, c wire.Caller, in *GetRecordsInput, out *GetRecordsOutput) error {
+	var v wire.Validation
+	v.Range(in.Limit, "limit", 1, stream.MaxReadRecords)
+	v.Required(in.ShardIterator, "shardIterator", iteratorRule)
+	v.Optional(in.StreamARN, "streamARN", streamARNRule)
+	if err := v.Fault(); err != nil {
+		return err
+	}
+	it, err := parseIterator(*in.ShardIterator)
+	if err != nil {
+		return err
+	}
+	name := stream.Name{Account: c.Account, Region: c.Region, Name: it.name}
+	if in.StreamARN != nil {
+		if n, _ := arn.Parse(*in.StreamARN); n.Name != name.Name || n.Account != c.Account || n.Region != c.Region {
+			return wire.Faultf(invalidArgument, "The ShardIterator is not one of the stream %s.", *in.StreamARN)
+		}
+	}
+	shardID := stream.ShardID(it.position.Shard)
+	d, err := a.streams.Describe(name)
+	if err != nil {
+		return readFault(err, name, shardID)
+	}
+	from, err := it.open(c, d.ID, a.now())
+	if err != nil {
+		return err
+	}
+	limit := stream.MaxReadRecords
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	result, err := a.streams.Read(ctx, name, from, limit)
+	if err != nil {
+		return readFault(err, name, shardID)
+	}
+	out.Records, out.Shard, out.MillisBehindLatest = result.Records, result.Shard, result.MillisBehindLatest
+	if !result.Closed {
+		out.NextShardIterator = sealIterator(name.Name, result.Next, c, a.now())
+		return nil
+	}
+	out.ChildShards = []ChildShard{}
+	for i := range result.Children {
+		child := &result.Children[i]
+		out.ChildShards = append(out.ChildShards, ChildShard{
+			ShardId: child.ID, ParentShards: child.Parents(),
+			HashKeyRange: HashKeyRange{child.Range.Start.String(), child.Range.End.String()},
+		})
+	}
+	return nil
+}
+
+// readFault is fault, except that a reader misses a shard where others miss a stream.
+func readFault(err error, name stream.Name, shardID string) error {
+	if errors.Is(err, stream.ErrNotFound) {
+		return shardNotFound(name, shardID)
+	}
+	return fault(err, name, shardID)
+}

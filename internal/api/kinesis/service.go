@@ -1,0 +1,79 @@
+// Package kinesis is the API of Amazon Kinesis Data Streams (API version 2013-12-02) on the streams of
+// package stream: what AWS calls operations, with AWS's validation, paging and errors. It knows neither HTTP
+// nor a protocol, except for the hand-written JSON of the hot operations in json.go.
+package kinesis
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/stream"
+)
+
+// Streams is what the operations need of package stream, whose Service has it; the comments are there.
+type Streams interface {
+	Create(ctx context.Context, name stream.Name, options stream.CreateOptions) error
+	Delete(ctx context.Context, name stream.Name) error
+	Describe(name stream.Name) (stream.Description, error)
+	List(account, region, after string, limit int) (descriptions []stream.Description, more bool)
+	PutInto(ctx context.Context, name stream.Name, entries []stream.Entry, results []stream.Result) ([]stream.Result, error)
+	Start(ctx context.Context, name stream.Name, shardID string, at stream.StartAt) (stream.Position, error)
+	Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error)
+}
+
+var _ Streams = (*stream.Service)(nil)
+
+// Options say what the service is made of.
+type Options struct {
+	Streams Streams
+	Logger  *slog.Logger
+	Now     func() time.Time // default time.Now
+}
+
+type api struct {
+	streams Streams
+	logger  *slog.Logger
+	now     func() time.Time
+}
+
+// Bodies of requests, in bytes. Ten MiB of data are fourteen in base64, and keys may have escapes.
+const (
+	maxBody    = 2 << 20
+	maxPutBody = 16 << 20
+)
+
+// planned are AWS's operations that are not here yet.
+var planned = []string{
+	"AddTagsToStream", "DecreaseStreamRetentionPeriod", "DeleteResourcePolicy", "DeregisterStreamConsumer",
+	"DescribeAccountSettings", "DescribeLimits", "DescribeStreamConsumer", "DisableEnhancedMonitoring",
+	"EnableEnhancedMonitoring", "GetResourcePolicy", "IncreaseStreamRetentionPeriod", "ListStreamConsumers",
+	"ListTagsForResource", "ListTagsForStream", "MergeShards", "PutResourcePolicy", "RegisterStreamConsumer",
+	"RemoveTagsFromStream", "SplitShard", "StartStreamEncryption", "StopStreamEncryption", "SubscribeToShard",
+	"TagResource", "UntagResource", "UpdateAccountSettings", "UpdateMaxRecordSize", "UpdateShardCount",
+	"UpdateStreamMode", "UpdateStreamWarmThroughput",
+}
+
+// New returns the service.
+func New(o Options) *wire.Service {
+	a := &api{streams: o.Streams, logger: o.Logger, now: o.Now}
+	if a.logger == nil {
+		a.logger = slog.New(slog.DiscardHandler)
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	return wire.NewService("kinesis", "Kinesis_20131202", planned,
+		wire.NewOperation("CreateStream", maxBody, a.createStream),
+		wire.NewOperation("DeleteStream", maxBody, a.deleteStream),
+		wire.NewOperation("DescribeStream", maxBody, a.describeStream),
+		wire.NewOperation("DescribeStreamSummary", maxBody, a.describeStreamSummary),
+		wire.NewOperation("ListStreams", maxBody, a.listStreams),
+		wire.NewOperation("ListShards", maxBody, a.listShards),
+		wire.NewOperation("PutRecord", maxPutBody, a.putRecord),
+		wire.NewOperation("PutRecords", maxPutBody, a.putRecords),
+		wire.NewOperation("GetShardIterator", maxBody, a.getShardIterator),
+		wire.NewOperation("GetRecords", maxBody, a.getRecords),
+	)
+}

@@ -1,0 +1,160 @@
+package kinesis
+
+import (
+	"context"
+	"math"
+
+	"github.com/seed-462d9463/sluice/internal/api/arn"
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/stream"
+)
+
+// Page sizes when a request does not say, and the most that it may say.
+const (
+	defaultStreams       = 100
+	defaultShards        = 100 // of DescribeStream
+	maxPage              = 10_000
+	maxTags              = 200
+	minRecordKiB         = 1024
+	maxRecordKiB         = 10_240
+	bytesPerKiB    int32 = 1024
+)
+
+func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamInput, _ *wire.Nothing) error {
+	var v wire.Validation
+	v.Range(in.ShardCount, "shardCount", 1, math.MaxInt32)
+	v.Range(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
+	v.Tags(in.Tags, "tags", maxTags)
+	onDemand := false
+	if in.StreamModeDetails != nil {
+		if in.StreamModeDetails.StreamMode == nil {
+			v.Missing("streamModeDetails.streamMode")
+		} else {
+			v.Enum(*in.StreamModeDetails.StreamMode, "streamModeDetails.streamMode", modeProvisioned, modeOnDemand)
+			onDemand = *in.StreamModeDetails.StreamMode == modeOnDemand
+		}
+	}
+	if !onDemand && in.ShardCount == nil {
+		v.Missing("shardCount")
+	}
+	v.Required(in.StreamName, "streamName", streamNameRule)
+	if err := v.Fault(); err != nil {
+		return err
+	}
+	options := stream.CreateOptions{OnDemand: onDemand, Tags: in.Tags}
+	switch {
+	case in.WarmThroughputMiBps != nil && *in.WarmThroughputMiBps != 0:
+		return wire.Faultf(invalidArgument, "WarmThroughputMiBps is not supported by Sluice.")
+	case onDemand && in.ShardCount != nil:
+		return wire.Faultf(invalidArgument, "ShardCount cannot be set for a stream in ON_DEMAND mode.")
+	case in.ShardCount != nil:
+		options.Shards = int(*in.ShardCount)
+	}
+	if in.MaxRecordSizeInKiB != nil {
+		options.MaxRecordBytes = int(*in.MaxRecordSizeInKiB * bytesPerKiB)
+	}
+	name := stream.Name{Account: c.Account, Region: c.Region, Name: *in.StreamName}
+	return fault(a.streams.Create(ctx, name, options), name, "")
+}
+
+func (a *api) deleteStream(ctx context.Context, c wire.Caller, in *DeleteStreamInput, _ *wire.Nothing) error {
+	var v wire.Validation
+	name, err := resolve(c, &v, in.StreamName, in.StreamARN)
+	if err != nil {
+		return err
+	}
+	return fault(a.streams.Delete(ctx, name), name, "")
+}
+
+func (a *api) describeStream(_ context.Context, c wire.Caller, in *DescribeStreamInput, out *DescribeStreamOutput) error {
+	var v wire.Validation
+	v.Range(in.Limit, "limit", 1, maxPage)
+	v.Optional(in.ExclusiveStartShardId, "exclusiveStartShardId", shardIDRule)
+	d, err := a.describe(c, &v, in.StreamName, in.StreamARN)
+	if err != nil {
+		return err
+	}
+	after, err := afterShard(&d, in.ExclusiveStartShardId)
+	if err != nil {
+		return err
+	}
+	limit := defaultShards
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	shards, more := selectShards(&d, filter{kind: fromTrimHorizon}, after, limit, a.now())
+	out.StreamDescription = StreamDescription{
+		StreamName: d.Name.Name, StreamARN: arn.Stream(d.Name.Region, d.Name.Account, d.Name.Name),
+		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
+		Shards: shards, HasMoreShards: more,
+		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
+		EnhancedMonitoring: noMonitoring(), EncryptionType: encryptionNone,
+	}
+	return nil
+}
+
+func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *DescribeStreamSummaryInput, out *DescribeStreamSummaryOutput) error {
+	var v wire.Validation
+	d, err := a.describe(c, &v, in.StreamName, in.StreamARN)
+	if err != nil {
+		return err
+	}
+	// StreamId is left out: AWS reserves it, and here it is what iterators are sealed with.
+	out.StreamDescriptionSummary = StreamDescriptionSummary{
+		StreamName: d.Name.Name, StreamARN: arn.Stream(d.Name.Region, d.Name.Account, d.Name.Name),
+		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
+		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
+		EnhancedMonitoring: noMonitoring(), EncryptionType: encryptionNone,
+		OpenShardCount: int32(d.OpenShards), MaxRecordSizeInKiB: int32(d.MaxRecordBytes) / bytesPerKiB,
+	}
+	return nil
+}
+
+// describe resolves and describes a stream.
+func (a *api) describe(c wire.Caller, v *wire.Validation, name, streamARN *string) (stream.Description, error) {
+	n, err := resolve(c, v, name, streamARN)
+	if err != nil {
+		return stream.Description{}, err
+	}
+	d, err := a.streams.Describe(n)
+	return d, fault(err, n, "")
+}
+
+func (a *api) listStreams(_ context.Context, c wire.Caller, in *ListStreamsInput, out *ListStreamsOutput) error {
+	var v wire.Validation
+	v.Range(in.Limit, "limit", 1, maxPage)
+	v.Optional(in.ExclusiveStartStreamName, "exclusiveStartStreamName", streamNameRule)
+	v.Optional(in.NextToken, "nextToken", nextTokenRule)
+	if err := v.Fault(); err != nil {
+		return err
+	}
+	limit, after := defaultStreams, ""
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	if in.ExclusiveStartStreamName != nil {
+		after = *in.ExclusiveStartStreamName
+	}
+	if in.NextToken != nil {
+		var err error
+		if after, err = openStreamsToken(*in.NextToken, a.now()); err != nil {
+			return err
+		}
+	}
+	descriptions, more := a.streams.List(c.Account, c.Region, after, limit)
+	out.StreamNames = make([]string, 0, len(descriptions))
+	out.StreamSummaries = make([]StreamSummary, 0, len(descriptions))
+	out.HasMoreStreams = more
+	for i := range descriptions {
+		d := &descriptions[i]
+		out.StreamNames = append(out.StreamNames, d.Name.Name)
+		out.StreamSummaries = append(out.StreamSummaries, StreamSummary{
+			StreamName: d.Name.Name, StreamARN: arn.Stream(d.Name.Region, d.Name.Account, d.Name.Name),
+			StreamStatus: statusActive, StreamModeDetails: modeOf(d), StreamCreationTimestamp: wire.At(d.Created),
+		})
+	}
+	if n := len(descriptions); more && n > 0 {
+		out.NextToken = sealStreamsToken(descriptions[n-1].Name.Name, a.now())
+	}
+	return nil
+}
