@@ -36,7 +36,7 @@ type content struct {
 
 // part is what is left of a range: from From on.
 type part struct {
-	log   shard.Log // nil when nothing is left
+	input *input // nil when nothing is left
 	of    sourceRange
 	from  shard.Offset
 	whole bool // nothing of the range is lost
@@ -64,12 +64,17 @@ func (c *content) write(w *bufio.Writer, p *part) error {
 	before := c.records
 	for at := p.from; at < p.of.To; {
 		limit := shard.Limit{Records: int(p.of.To - at), Bytes: readBytes}
-		records, err := p.log.Read(c.ctx, at, limit)
+		records, err := p.input.log.Read(c.ctx, at, limit)
+		if errors.Is(err, shard.ErrNotFound) {
+			// The next attempt leaves it out. The goroutine that reads it may be waiting for this very upload.
+			p.input.gone.Store(true)
+			err = errTrimmed
+		}
 		if err != nil {
 			return fmt.Errorf("read partition %d from %d: %w", p.of.Partition, at, err)
 		}
 		// Only now: had the log been trimmed past at before the read, it would be known now.
-		if first, _ := p.log.Bounds(); first > at {
+		if first, _ := p.input.log.Bounds(); first > at {
 			return fmt.Errorf("read partition %d from %d: %w", p.of.Partition, at, errTrimmed)
 		}
 		if len(records) == 0 {

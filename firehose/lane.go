@@ -106,24 +106,31 @@ func newLanes(places int) *lanes {
 // permit is a place that an upload has.
 type permit struct {
 	lanes *lanes
-	timer *time.Timer // nil in the slow lane from the start
 
-	mu   sync.Mutex
-	lane *lane // nil once released
+	mu    sync.Mutex
+	lane  *lane       // nil once released
+	timer *time.Timer // to go over to the slow lane; nil when there from the start
 }
 
-func (l *lanes) acquire(ctx context.Context, user any, failing bool) (*permit, error) {
-	p := &permit{lanes: l, lane: l.fast}
-	if failing {
-		p.lane = l.slow
+// acquire takes a place for an upload of user. failing tells whether user's uploads fail at the time.
+func (l *lanes) acquire(ctx context.Context, user any, failing func() bool) (*permit, error) {
+	if !failing() {
+		if err := l.fast.acquire(ctx, user); err != nil {
+			return nil, err
+		}
+		if !failing() {
+			p := &permit{lanes: l, lane: l.fast}
+			p.mu.Lock() // the timer may fire before it is kept
+			defer p.mu.Unlock()
+			p.timer = time.AfterFunc(slowAfter, p.changeOver)
+			return p, nil
+		}
+		l.fast.release() // they began to fail while this one waited
 	}
-	if err := p.lane.acquire(ctx, user); err != nil {
+	if err := l.slow.acquire(ctx, user); err != nil {
 		return nil, err
 	}
-	if !failing {
-		p.timer = time.AfterFunc(slowAfter, p.changeOver)
-	}
-	return p, nil
+	return &permit{lanes: l, lane: l.slow}, nil
 }
 
 // changeOver moves to the slow lane, or tries again later.
@@ -142,11 +149,11 @@ func (p *permit) changeOver() {
 }
 
 func (p *permit) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.lane.release()
 	p.lane = nil
 }

@@ -13,8 +13,8 @@ type Sources interface {
 
 // Log is the log of one shard of a data stream.
 type Log struct {
-	// Generation tells a stream from an earlier one of the same name, so that positions in the one are not
-	// taken for positions in the other. The same for all logs of one stream.
+	// Generation tells a stream from an earlier one of the same name: no two ever have the same, so that
+	// positions in the one are not taken for positions in the other. All logs of one stream have the same.
 	Generation string
 	Partition  int
 	Log        shard.Log

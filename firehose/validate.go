@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
-
 )
 
 // The patterns are those of the service's API model (firehose/2015-08-04), anchored.

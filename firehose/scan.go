@@ -1,0 +1,203 @@
+package firehose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/sinks"
+)
+
+// ownSource is the delivery stream's own log.
+var ownSource = source{}
+
+// resolve finds out which logs there are to read. It reports false if that could not be told now.
+func (d *delivery) resolve(ctx context.Context) (bool, error) {
+	d.resolveAt = time.Time{}
+	if d.own != nil {
+		d.addInput(ctx, ownSource, d.own)
+		return true, nil
+	}
+	from := d.doc.Definition.Kinesis.stream()
+	logs, changed, err := d.service.sources.Logs(from.Account, from.Region, from.Name)
+	d.changed = changed
+	switch {
+	case errors.Is(err, ErrSourceNotFound):
+		if changed == nil {
+			d.resolveAt = time.Now().Add(sourceRetry)
+		}
+		d.forgetAll(err)
+		return true, nil
+	case err != nil:
+		if d.fatal(ctx, err) {
+			return false, err
+		}
+		d.resolves++
+		d.changed = nil
+		d.resolveAt = time.Now().Add(sourceRetry)
+		d.reads.failed(fmt.Errorf("find the shards of %s: %w", from, err))
+		return false, nil
+	}
+	d.resolves = 0
+	present := make(map[source]bool, len(logs))
+	for _, l := range logs {
+		src := source{Generation: l.Generation, Partition: l.Partition}
+		present[src] = true
+		d.addInput(ctx, src, l.Log)
+	}
+	d.forget(func(src source) bool { return !present[src] })
+	return true, nil
+}
+
+// addInput begins to read a log: where the state says, or from its start if it is new.
+func (d *delivery) addInput(ctx context.Context, src source, log shard.Log) {
+	if d.inputs[src] != nil {
+		return
+	}
+	in := &input{source: src, log: log}
+	in.ctx, in.stop = context.WithCancel(ctx)
+	in.pos, _ = d.state.end(src)
+	d.mu.Lock()
+	d.inputs[src] = in
+	d.mu.Unlock()
+	d.ready = append(d.ready, in)
+}
+
+// forget stops reading the logs that are gone, and drops what is known of them. What of them is in the batch or
+// in intents is left to the uploads, which will find it missing.
+func (d *delivery) forget(gone func(source) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for src, in := range d.inputs {
+		if gone(src) {
+			in.stop()
+			delete(d.inputs, src)
+		}
+	}
+	for src := range d.state.floors {
+		if gone(src) {
+			delete(d.state.floors, src)
+		}
+	}
+	kept := d.ready[:0]
+	for _, in := range d.ready {
+		if in.ctx.Err() == nil {
+			kept = append(kept, in)
+		}
+	}
+	d.ready = kept
+}
+
+// forgetAll is for a source stream that is gone.
+func (d *delivery) forgetAll(cause error) {
+	if len(d.inputs) == 0 && len(d.state.floors) == 0 {
+		return
+	}
+	d.log.Warn("The source stream is gone; what had not been delivered of it is lost", "error", cause)
+	d.forget(func(source) bool { return true })
+}
+
+// scan reads a chunk of the next input and adds it to the batch, cutting as often as it is full and may be cut.
+func (d *delivery) scan(ctx context.Context) error {
+	in := d.ready[0]
+	d.ready = d.ready[1:]
+	if in.ctx.Err() != nil { // forgotten
+		return nil
+	}
+	records, err := in.log.Read(ctx, in.pos, shard.Limit{Bytes: readBytes})
+	if err != nil {
+		return d.unreadable(ctx, in, err)
+	}
+	if in.failures > 0 {
+		in.failures = 0
+		d.reads.ok()
+	}
+	d.skipLost(in, records)
+	for i := range records {
+		r := &records[i]
+		if d.full() {
+			if !d.mayCut() {
+				break
+			}
+			if err := d.cut(ctx); err != nil {
+				return err
+			}
+		}
+		d.mu.Lock()
+		d.batch.add(in.source, r.Offset, r.Time, int64(len(r.Value)+len(d.delim)))
+		in.pos = r.Offset + 1
+		d.mu.Unlock()
+	}
+	if _, next := in.log.Bounds(); next > in.pos {
+		d.ready = append(d.ready, in)
+		return nil
+	}
+	d.watch(in)
+	if len(d.ready) == 0 {
+		d.holdUntil = time.Now().Add(scanPause)
+	}
+	return nil
+}
+
+// skipLost counts the records that the source dropped before they were scanned. (Where a log has gaps this is
+// an upper bound.)
+func (d *delivery) skipLost(in *input, records []shard.Record) {
+	first, _ := in.log.Bounds()
+	if first <= in.pos {
+		return
+	}
+	if len(records) > 0 { // it may have been trimmed further since the read
+		first = min(first, records[0].Offset)
+	}
+	lost := int64(first - in.pos)
+	if lost <= 0 {
+		return
+	}
+	d.log.Warn("Records were dropped by their source before they could be delivered",
+		"partition", in.Partition, "from", in.pos, "to", first, "records", lost)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.batch.skipped += lost
+	in.pos = first
+}
+
+// watch waits in the background until the input has something to scan.
+func (d *delivery) watch(in *input) {
+	at := in.pos
+	d.done.Go(func() {
+		// An error is told by the scan that follows, unless it is the end.
+		_ = in.log.Wait(in.ctx, at)
+		d.signal(in)
+	})
+}
+
+func (d *delivery) signal(in *input) {
+	select {
+	case d.signals <- in:
+	case <-in.ctx.Done():
+	}
+}
+
+// unreadable decides what to do with an input that gave an error.
+func (d *delivery) unreadable(ctx context.Context, in *input, err error) error {
+	if d.fatal(ctx, err) || d.own != nil && errors.Is(err, shard.ErrNotFound) {
+		return fmt.Errorf("read partition %d: %w", in.Partition, err)
+	}
+	if errors.Is(err, shard.ErrNotFound) {
+		d.log.Warn("A log of the source stream is gone; what had not been delivered of it is lost",
+			"partition", in.Partition, "from", in.pos)
+		d.forget(func(src source) bool { return src == in.source })
+		return nil
+	}
+	d.reads.failed(fmt.Errorf("partition %d: %w", in.Partition, err))
+	in.failures++
+	attempt := in.failures
+	d.done.Go(func() {
+		if sinks.WaitBackoff(in.ctx, attempt) == nil {
+			d.signal(in)
+		}
+	})
+	return nil
+}
