@@ -44,7 +44,7 @@ func TestSinkKeepsItsPromises(t *testing.T) {
 }
 
 // open returns the sink of a bucket below dir.
-func open(t *testing.T, dir, bucket string) sinks.Sink {
+func open(t testing.TB, dir, bucket string) sinks.Sink {
 	t.Helper()
 	opener, err := file.New(dir)
 	if err != nil {

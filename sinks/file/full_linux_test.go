@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,11 +25,9 @@ func TestAFullDiskIsToldAndLeavesNothing(t *testing.T) {
 	if err := sink.Put(t.Context(), object("fits", strings.Repeat("x", 300<<10))); err != nil {
 		t.Fatal(err)
 	}
-	for _, body := range []sinks.Object{
-		object("too-large", strings.Repeat("x", 900<<10)),
-		{Key: "too-large", Body: lazy{size: 900 << 10}},
-	} {
-		err := sink.Put(t.Context(), body)
+	refused := func(body io.WriterTo) {
+		t.Helper()
+		err := sink.Put(t.Context(), sinks.Object{Key: "too-large", Body: body})
 		if !errors.Is(err, syscall.ENOSPC) || sinks.IsPermanent(err) || !strings.Contains(err.Error(), "full") {
 			t.Fatalf("put: %v, want one that says that the disk is full and is not permanent", err)
 		}
@@ -36,10 +35,16 @@ func TestAFullDiskIsToldAndLeavesNothing(t *testing.T) {
 			t.Fatalf("left: %q", left)
 		}
 	}
+	refused(strings.NewReader(strings.Repeat("x", 900<<10)))
+	refused(lazy{size: 900 << 10})
 	// There is room again for what fits.
-	if err := sink.Put(t.Context(), object("fits-too", strings.Repeat("x", 300<<10))); err != nil {
-		t.Fatal(err)
+	for _, key := range []string{"fits-too", "fits-as-well"} {
+		if err := sink.Put(t.Context(), object(key, strings.Repeat("x", 300<<10))); err != nil {
+			t.Fatal(err)
+		}
 	}
+	// Small enough for all buffers on the way, so that it is found out at the very end.
+	refused(lazy{size: 200 << 10})
 	if _, err := sink.Stat(t.Context(), "too-large"); !errors.Is(err, sinks.ErrNotFound) {
 		t.Fatalf("stat: %v", err)
 	}
