@@ -185,7 +185,7 @@ func TestAServerThatHangsDoesNotHangThePut(t *testing.T) {
 			config.Endpoint = proxy.Endpoint
 			config.Timeout = 500 * time.Millisecond
 			err := open(t, config, "bucket").Put(t.Context(), sinks.Object{Key: "key", Body: zeros(24 << 20)})
-			expectError(t, err, false, proxy.Endpoint)
+			expectError(t, err, false, proxy.Endpoint, "neither takes bytes nor answers")
 			if errors.Is(err, context.Canceled) {
 				t.Errorf("the error reads as if the caller had canceled: %v", err)
 			}
