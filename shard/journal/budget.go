@@ -1,0 +1,197 @@
+package journal
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// budget bounds the bytes of all entries, from before they are queued until they leave the cache. Entries that
+// are in their segments stay until room is needed, oldest flush first.
+//
+// Its lock comes before the locks of logs, which evicting takes.
+type budget struct {
+	limit  int64
+	eager  bool   // evict at once; see Options
+	wanted func() // called when somebody begins to wait
+
+	mu        sync.Mutex
+	used      int64
+	evictable []evictable // flushed chunks, oldest first; [head:] are left
+	head      int
+	waiters   list.List // of *budgetWaiter, first come first served
+	err       error     // refuses everything: closed, failed
+	full      error     // refuses records: the disk is full
+}
+
+// evictable says that the entries of a log before an offset may go.
+type evictable struct {
+	log  *logState
+	upTo shard.Offset
+}
+
+type budgetWaiter struct {
+	n     int64
+	ready chan error // gets the one answer
+}
+
+// reserve waits until n more bytes are within the bound.
+func (b *budget) reserve(ctx context.Context, n int64) error {
+	b.mu.Lock()
+	if err := b.refused(); err != nil {
+		b.mu.Unlock()
+		return err
+	}
+	if b.waiters.Len() == 0 && b.fits(n) {
+		b.used += n
+		b.mu.Unlock()
+		return nil
+	}
+	w := &budgetWaiter{n: n, ready: make(chan error, 1)}
+	place := b.waiters.PushBack(w)
+	b.mu.Unlock()
+	b.wanted()
+	select {
+	case err := <-w.ready:
+		return err
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	select {
+	case err := <-w.ready: // answered in this very moment
+		b.mu.Unlock()
+		if err == nil {
+			b.release(n)
+		}
+	default:
+		b.waiters.Remove(place)
+		b.mu.Unlock()
+		b.pump() // a smaller one may be next
+	}
+	return ctx.Err()
+}
+
+func (b *budget) refused() error {
+	if b.err != nil {
+		return b.err
+	}
+	return b.full
+}
+
+// fits evicts until n bytes fit. The lock is held.
+func (b *budget) fits(n int64) bool {
+	for b.used+n > b.limit {
+		if b.head == len(b.evictable) {
+			return false
+		}
+		ev := b.evictable[b.head]
+		b.evictable[b.head] = evictable{}
+		b.head++
+		b.used -= ev.log.evict(ev.upTo)
+	}
+	return true
+}
+
+// pump answers those who wait for as long as there is room.
+func (b *budget) pump() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		first := b.waiters.Front()
+		if first == nil {
+			return
+		}
+		w := first.Value.(*budgetWaiter)
+		if !b.fits(w.n) {
+			return
+		}
+		b.waiters.Remove(first)
+		b.used += w.n
+		w.ready <- nil
+	}
+}
+
+// release gives bytes back.
+func (b *budget) release(n int64) {
+	if n == 0 {
+		return
+	}
+	b.mu.Lock()
+	b.used -= n
+	waiting := b.waiters.Len() > 0
+	b.mu.Unlock()
+	if waiting {
+		b.pump()
+	}
+}
+
+// force charges bytes even beyond the bound: recovery must hold what the journal holds.
+func (b *budget) force(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used += n
+}
+
+// flushed says that the entries of a log before an offset may be evicted.
+func (b *budget) flushed(log *logState, upTo shard.Offset) {
+	b.mu.Lock()
+	if len(b.evictable) == cap(b.evictable) {
+		b.compact()
+	}
+	b.evictable = append(b.evictable, evictable{log: log, upTo: upTo})
+	if b.eager {
+		b.fits(b.limit + 1)
+	}
+	waiting := b.waiters.Len() > 0 || b.used > b.limit
+	b.mu.Unlock()
+	if waiting {
+		b.pump()
+	}
+}
+
+// compact drops what was evicted, and what is stale because a trim or delete has emptied the cache: else the list
+// would grow for ever where that always comes first. The lock is held.
+func (b *budget) compact() {
+	left := make([]evictable, 0, 2*(len(b.evictable)-b.head)+64)
+	for _, ev := range b.evictable[b.head:] {
+		if ev.log.hasCached(ev.upTo) {
+			left = append(left, ev)
+		}
+	}
+	b.evictable, b.head = left, 0
+}
+
+// trimTo evicts until the bound holds again, after force.
+func (b *budget) trimTo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fits(0)
+}
+
+// stop refuses all who wait and who come.
+func (b *budget) stop(err error) { b.refuse(func() { b.err = err }, err) }
+
+// setFull refuses those who wait and who come until it is called with nil.
+func (b *budget) setFull(err error) { b.refuse(func() { b.full = err }, err) }
+
+func (b *budget) refuse(set func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	set()
+	if err == nil {
+		return
+	}
+	for el := b.waiters.Front(); el != nil; el = b.waiters.Front() {
+		b.waiters.Remove(el)
+		el.Value.(*budgetWaiter).ready <- err
+	}
+}
+
+// state returns the bytes in use, and whether somebody waits.
+func (b *budget) state() (used int64, waiting bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used, b.waiters.Len() > 0
+}

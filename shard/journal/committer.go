@@ -1,0 +1,345 @@
+package journal
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// The commit pipeline.
+//
+// Invariants:
+//  1. An offset is given and the entry queued under the log's lock: the queue, and so the journal, has the
+//     frames of a log in the order of their offsets, without gaps.
+//  2. At most one batch is being written. The next one is written only after the one before it is durable: the
+//     only batch that a crash can tear is the last.
+//  3. An entry is acknowledged, and seen by readers, only after the fdatasync of its batch returned success.
+//  4. A batch is never written again, nor a failed sync repeated. Any error of the journal fails the engine,
+//     because what is on disk is then unknown.
+//  5. When the durable position e.durable reaches X, all entries before X are known to the flusher and all
+//     changes of the table before X are applied: a checkpoint that sees X misses nothing before X.
+//  6. An entry is taken back (disk full) only while it is in the queue, and then all entries of all logs in
+//     the queue are, before another one is let in: no log gets a gap.
+//
+// Steps:
+//
+//	loop:
+//	    b := oldest queued batch (entries join the youngest one while it is below batchBytes)
+//	    while there is no room for b in the journal:
+//	        ask the flusher for a checkpoint; wait for a free file
+//	        if the disk is full: take back all records in the queue; go on with what is left
+//	    write b to the journal; fdatasync
+//	    for each entry of b: log.durable = entry.end, tell the flusher; or apply the change of the table
+//	    e.durable = end of b
+//	    wake those who wait for b
+
+// batchBytes is what a batch may take, if it is not a single bigger append.
+const batchBytes = 4 << 20
+
+// entryOverhead is what an entry counts for in the cache bound beside its frame.
+const entryOverhead = 256
+
+// entry is one frame from the moment it is queued until it leaves the cache. As a Pending, it is what Append
+// returns.
+type entry struct {
+	log    *logState // nil for a change of the table
+	buf    []byte    // the frame; immutable
+	base   shard.Offset
+	end    shard.Offset
+	millis int64
+	at     lsn // of its batch; set when durable
+	batch  *batch
+	err    error           // set before batch.done is closed
+	apply  func(err error) // a change of the table: called once, when durable or failed
+
+	flushed bool // it is in its segment, or need not be; guarded by log.mu
+}
+
+func (en *entry) charge() int64 { return int64(len(en.buf)) + entryOverhead }
+
+// Wait implements shard.Pending.
+func (en *entry) Wait(ctx context.Context) (shard.Appended, error) {
+	select {
+	case <-en.batch.done:
+	default:
+		select {
+		case <-en.batch.done:
+		case <-ctx.Done():
+			return shard.Appended{}, ctx.Err()
+		}
+	}
+	if en.err != nil {
+		return shard.Appended{}, en.err
+	}
+	return shard.Appended{First: en.base, Time: time.UnixMilli(en.millis).UTC()}, nil
+}
+
+// failedPending is an Append that never got into the queue.
+type failedPending struct{ err error }
+
+func (p failedPending) Wait(context.Context) (shard.Appended, error) {
+	return shard.Appended{}, p.err
+}
+
+// batch is a group of entries that become durable together.
+type batch struct {
+	entries []*entry
+	bytes   int64
+	records bool          // not only changes of the table
+	done    chan struct{} // closed when the outcome of every entry is known
+}
+
+// commitQueue holds what waits for the committer. Its size is bounded by the budget, which every entry has been
+// charged to.
+type commitQueue struct {
+	mu      sync.Mutex
+	batches []*batch
+	err     error      // refuses everything: closed or failed
+	full    error      // refuses records: the disk is full
+	taking  sync.Mutex // held while records are taken back: full stays set for so long
+	ready   chan struct{}
+	changed chan struct{} // tells a waiting committer that err or full was set
+}
+
+func newCommitQueue() *commitQueue {
+	return &commitQueue{ready: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// push queues an entry. The caller holds the log's lock, if there is one.
+func (q *commitQueue) push(en *entry) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil {
+		return q.err
+	}
+	if en.log != nil && q.full != nil {
+		return q.full
+	}
+	n := int64(len(en.buf))
+	var b *batch
+	if len(q.batches) > 0 {
+		b = q.batches[len(q.batches)-1]
+	}
+	if b == nil || b.bytes+n > batchBytes {
+		b = &batch{done: make(chan struct{}), bytes: batchHeaderBytes}
+		q.batches = append(q.batches, b)
+	}
+	b.entries = append(b.entries, en)
+	b.bytes += n
+	b.records = b.records || en.log != nil
+	en.batch = b
+	if len(q.batches) == 1 && len(b.entries) == 1 {
+		signal(q.ready)
+	}
+	return nil
+}
+
+// take returns the next batch; nil when the queue is closed and empty.
+func (q *commitQueue) take() *batch {
+	for {
+		q.mu.Lock()
+		if len(q.batches) > 0 {
+			b := q.batches[0]
+			q.batches[0] = nil
+			q.batches = q.batches[1:]
+			q.mu.Unlock()
+			return b
+		}
+		q.batches = nil
+		err := q.err
+		q.mu.Unlock()
+		if err != nil {
+			return nil
+		}
+		<-q.ready
+	}
+}
+
+// takeAll returns all batches.
+func (q *commitQueue) takeAll() []*batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := q.batches
+	q.batches = nil
+	return all
+}
+
+func (q *commitQueue) stop(err error) {
+	q.mu.Lock()
+	if q.err == nil {
+		q.err = err
+	}
+	q.mu.Unlock()
+	signal(q.ready)
+	signal(q.changed)
+}
+
+func (q *commitQueue) setFull(err error) {
+	q.taking.Lock()
+	defer q.taking.Unlock()
+	q.mu.Lock()
+	q.full = err
+	q.mu.Unlock()
+	signal(q.changed)
+}
+
+func (q *commitQueue) isFull() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.full
+}
+
+// committer writes what is queued. Its fields belong to its goroutine.
+type committer struct {
+	e   *Engine
+	buf []byte
+}
+
+// run is the committer's goroutine.
+func (c *committer) run() {
+	for b := c.e.queue.take(); b != nil; b = c.e.queue.take() {
+		err := c.e.Err()
+		if err == nil {
+			err = c.commit(b)
+		}
+		if err != nil {
+			c.e.fail(err)
+			c.e.drop(b, c.e.Err())
+		}
+	}
+}
+
+func (c *committer) commit(b *batch) error {
+	b, err := c.awaitRoom(b)
+	if err != nil || b == nil {
+		return err
+	}
+	start := time.Now()
+	h, buf := c.encode(b)
+	if err := c.e.journal.append(h, buf); err != nil {
+		return err
+	}
+	c.publish(b, h)
+	c.e.metrics.committed(len(b.entries), len(buf), time.Since(start))
+	if cap(c.buf) > 2*batchBytes {
+		c.buf = nil // of a rare huge append; not worth keeping
+	}
+	return nil
+}
+
+// awaitRoom waits until the journal has room for the batch. If the disk is full it returns what is left of the
+// batch without records, nil if nothing.
+func (c *committer) awaitRoom(b *batch) (*batch, error) {
+	j := c.e.journal
+	for {
+		ok, err := j.place(alignUp(b.bytes), b.records)
+		if ok || err != nil {
+			return b, err
+		}
+		if c.e.queue.isFull() != nil {
+			if b = c.takeBack(b); b == nil {
+				return nil, nil
+			}
+			continue
+		}
+		c.e.flusher.journalFull()
+		stall := c.e.metrics.stall()
+		select {
+		case <-j.freed:
+		case <-c.e.queue.changed:
+		case <-c.e.failed:
+			return b, c.e.Err()
+		}
+		stall()
+	}
+}
+
+// takeBack fails all queued records, b's too, as if they had never been appended, and returns a batch of the
+// changes of the table among them. If b has none but those already, they fail: not even the reserve has room.
+func (c *committer) takeBack(b *batch) *batch {
+	c.e.queue.taking.Lock()
+	defer c.e.queue.taking.Unlock()
+	full := c.e.queue.isFull()
+	if full == nil {
+		return b // there is room again
+	}
+	if !b.records {
+		c.e.drop(b, full)
+		return nil
+	}
+	// The queue refuses records while it is full, so nothing can come in behind those that are taken out.
+	rest := &batch{done: make(chan struct{}), bytes: batchHeaderBytes}
+	for _, b := range append([]*batch{b}, c.e.queue.takeAll()...) {
+		for _, en := range b.entries {
+			if en.log == nil {
+				rest.entries = append(rest.entries, en)
+				rest.bytes += int64(len(en.buf))
+				continue
+			}
+			en.err = full
+			en.log.takeBack()
+		}
+		close(b.done)
+	}
+	if len(rest.entries) == 0 {
+		return nil
+	}
+	return rest
+}
+
+// encode lays the batch out in the committer's buffer.
+func (c *committer) encode(b *batch) (*batchHeader, []byte) {
+	padded := alignUp(b.bytes)
+	if int64(cap(c.buf)) < padded {
+		c.buf = make([]byte, padded, max(padded, 64<<10))
+	}
+	buf := c.buf[:batchHeaderBytes]
+	for _, en := range b.entries {
+		buf = append(buf, en.buf...)
+	}
+	clear(c.buf[b.bytes:padded:padded])
+	h := &batchHeader{frames: uint32(len(b.entries)), length: b.bytes}
+	return h, c.buf[:padded]
+}
+
+// publish makes a durable batch visible.
+func (c *committer) publish(b *batch, h *batchHeader) {
+	entries := b.entries
+	for i := 0; i < len(entries); {
+		en := entries[i]
+		if en.log == nil {
+			en.apply(nil)
+			i++
+			continue
+		}
+		n := 1
+		for i+n < len(entries) && entries[i+n].log == en.log {
+			n++
+		}
+		en.log.publish(entries[i:i+n], h.at)
+		i += n
+	}
+	c.e.durable.Store(uint64(h.end()))
+	close(b.done)
+	c.e.flusher.noteBatch()
+}
+
+// drop fails all entries of a batch.
+func (e *Engine) drop(b *batch, err error) {
+	for _, en := range b.entries {
+		en.err = err
+		if en.apply != nil {
+			en.apply(err)
+		}
+	}
+	close(b.done)
+}

@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/shardtest"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// contractOptions are the smallest that accept what every engine must.
+func contractOptions(fs vfs.FS, dir string) Options {
+	return Options{FS: fs, Dir: dir, Logger: quiet(), Config: Config{
+		JournalFileBytes: 32 << 20, JournalFiles: 2, CacheBytes: 64 << 20, SegmentBytes: 1 << 20, MaxOpenFiles: 16, MinFreeBytes: 1,
+	}}
+}
+
+func mustOpen(t testing.TB, opts Options) *Engine {
+	t.Helper()
+	e, err := Open(opts)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return e
+}
+
+// memHarness runs the engine on a file system that can crash and break.
+func memHarness(t *testing.T, opts Options) shardtest.Harness {
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	opts.FS = disk
+	e := mustOpen(t, opts)
+	t.Cleanup(func() { e.Close() })
+	seed := uint64(0)
+	return shardtest.Harness{
+		Engine: e,
+		Reopen: func(t *testing.T) shard.Engine {
+			if err := e.Close(); err != nil {
+				t.Fatalf("close: %v", err)
+			}
+			e = mustOpen(t, opts)
+			return e
+		},
+		Crash: func(t *testing.T) shard.Engine {
+			seed++
+			left := mem.CrashClone(seed)
+			disk.Hook(vfs.FailAt(0, nil))
+			e.Close()
+			mem = left
+			disk = vfs.Inject(mem)
+			opts.FS = disk
+			e = mustOpen(t, opts)
+			return e
+		},
+		Fail: func(cause error) { disk.Hook(vfs.FailOps(cause, vfs.OpDatasync)) },
+	}
+}
+
+func TestEngineKeepsTheContractInMemory(t *testing.T) {
+	shardtest.Run(t, func(t *testing.T) shardtest.Harness { return memHarness(t, contractOptions(nil, "/data")) })
+}
+
+func TestEngineKeepsTheContractWhenEverythingIsReadFromDisk(t *testing.T) {
+	shardtest.Run(t, func(t *testing.T) shardtest.Harness {
+		opts := contractOptions(nil, "/data")
+		opts.eager = true
+		opts.SegmentBytes = 16 << 10
+		return memHarness(t, opts)
+	})
+}
+
+func TestEngineKeepsTheContractOnTheMachinesFileSystem(t *testing.T) {
+	shardtest.Run(t, func(t *testing.T) shardtest.Harness {
+		disk := vfs.Inject(vfs.OS())
+		opts := contractOptions(disk, t.TempDir())
+		e := mustOpen(t, opts)
+		t.Cleanup(func() { e.Close() })
+		return shardtest.Harness{
+			Engine: e,
+			Reopen: func(t *testing.T) shard.Engine {
+				if err := e.Close(); err != nil {
+					t.Fatalf("close: %v", err)
+				}
+				e = mustOpen(t, opts)
+				return e
+			},
+			Fail: func(cause error) { disk.Hook(vfs.FailOps(cause, vfs.OpDatasync)) },
+		}
+	})
+}
+

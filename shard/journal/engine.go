@@ -1,0 +1,189 @@
+// Package journal is the embedded log engine: all logs of a directory share one journal with group commit, and
+// each has its own segment files behind it. FORMAT.md describes the files and what happens in a crash.
+//
+// The life of a record: Append encodes it into a frame and queues it (log.go); the committer writes what is
+// queued to the journal, syncs it and acknowledges (committer.go); the frame stays in the cache for readers, until
+// the flusher has written it to its log's segment and the room is needed (flusher.go, budget.go); a checkpoint
+// frees the journal behind it (checkpoint.go); readers further behind read segments (read.go); Trim drops whole
+// segments.
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// Engine implements shard.Engine on a directory.
+//
+// Locks, in the order in which they may be taken together: table.mu or budget.mu, logState.mu, then one of
+// commitQueue.mu, flusher.mu.
+type Engine struct {
+	opts     Options
+	maxFrame int64
+
+	lock    io.Closer
+	table   *table
+	journal *journal
+	queue   *commitQueue
+	budget  *budget
+	flusher *flusher
+	files   *openFiles
+	metrics *metrics
+
+	tableLock chan struct{} // holds an element while a topic is made or deleted
+	durable   atomic.Uint64 // LSN; see the invariants in committer.go
+
+	closing atomic.Bool
+	closed  chan struct{} // closed when all that was queued has been written
+	failed  chan struct{}
+	err     atomic.Pointer[error]
+	once    sync.Once // of fail
+
+	committerDone, flusherDone chan struct{}
+	closeOnce                  sync.Once
+	closeErr                   error
+}
+
+var _ shard.Engine = (*Engine)(nil)
+
+// Open opens the engine on a directory, which it makes if need be, and recovers what was acknowledged. It fails
+// with vfs.ErrLocked if another process has the directory open, and with a *shard.CorruptError if something is
+// damaged or missing that must be there.
+func Open(opts Options) (*Engine, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts:      opts,
+		maxFrame:  maxFrameBytes(opts.MaxAppendBytes),
+		table:     &table{topics: map[string]*topic{}},
+		queue:     newCommitQueue(),
+		files:     newOpenFiles(opts.FS, opts.Dir, opts.MaxOpenFiles),
+		tableLock: make(chan struct{}, 1),
+		closed:    make(chan struct{}),
+		failed:    make(chan struct{}),
+
+		committerDone: make(chan struct{}),
+		flusherDone:   make(chan struct{}),
+	}
+	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1)}
+	e.flusher = newFlusher(e)
+	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
+	if err := e.start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log engine in %s: %w", opts.Dir, err), e.release())
+	}
+	return e, nil
+}
+
+func (e *Engine) start() error {
+	err := makeDir(e.opts.FS, e.opts.Dir)
+	if err != nil {
+		return err
+	}
+	if e.lock, err = e.opts.FS.Lock(e.path("LOCK")); err != nil {
+		if errors.Is(err, vfs.ErrLocked) {
+			return fmt.Errorf("another process uses this data directory: %w", err)
+		}
+		return err
+	}
+	if e.metrics, err = newMetrics(e); err != nil {
+		return err
+	}
+	if err := e.openFormat(); err != nil {
+		return err
+	}
+	if err := e.recover(); err != nil {
+		return err
+	}
+	go func() {
+		defer close(e.committerDone)
+		(&committer{e: e}).run()
+	}()
+	go func() {
+		defer close(e.flusherDone)
+		e.flusher.run()
+	}()
+	signal(e.flusher.kicked)
+	return nil
+}
+
+// usable returns why nothing can be done any more.
+func (e *Engine) usable() error {
+	if err := e.Err(); err != nil {
+		return err
+	}
+	if e.closing.Load() {
+		return shard.ErrClosed
+	}
+	return nil
+}
+
+func (e *Engine) checkSize(records []shard.Record, size int) error {
+	if err := shard.CheckRecords(records); err != nil {
+		return err
+	}
+	sum := 0
+	for i := range records {
+		sum += records[i].Size()
+	}
+	if sum > e.opts.MaxAppendBytes || int64(size) > e.maxFrame {
+		return fmt.Errorf("%w: %d bytes, %d encoded; at most %d and %d", shard.ErrTooLarge, sum, size, e.opts.MaxAppendBytes, e.maxFrame)
+	}
+	return nil
+}
+
+// Failed implements shard.Engine.
+func (e *Engine) Failed() <-chan struct{} { return e.failed }
+
+// Err implements shard.Engine.
+func (e *Engine) Err() error {
+	if err := e.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail ends all work for good: what is on disk is not known any more.
+func (e *Engine) fail(err error) {
+	e.once.Do(func() {
+		err = fmt.Errorf("log engine failed: %w", err)
+		e.err.Store(&err)
+		close(e.failed)
+		e.queue.stop(err)
+		e.budget.stop(err)
+		e.opts.Logger.Error("the log engine has failed and must be restarted", "dir", e.opts.Dir, "error", err)
+	})
+}
+
+// Close implements shard.Engine.
+func (e *Engine) Close() error {
+	e.closeOnce.Do(func() {
+		e.closing.Store(true)
+		e.queue.stop(shard.ErrClosed)
+		e.budget.stop(shard.ErrClosed)
+		<-e.committerDone
+		close(e.closed)
+		close(e.flusher.stopped)
+		<-e.flusherDone
+		e.closeErr = errors.Join(e.Err(), e.release())
+	})
+	return e.closeErr
+}
+
+// release gives back what Open took. It works after a half-done start.
+func (e *Engine) release() error {
+	errs := []error{e.files.close(), e.journal.close()}
+	if e.metrics != nil {
+		e.metrics.close()
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	return errors.Join(errs...)
+}

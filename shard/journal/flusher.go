@@ -1,0 +1,607 @@
+package journal
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// flusher does everything behind the acknowledgement, in one goroutine: it moves durable entries from the cache to
+// their segments, checkpoints and frees journal files, and removes the files of what was trimmed or deleted. It
+// sleeps until there is work.
+//
+// It alone changes segment files and the lists of segments.
+type flusher struct {
+	e       *Engine
+	kicked  chan struct{}
+	stopped chan struct{} // closed by the engine to end run
+
+	mu        sync.Mutex // guards what follows; no other lock is taken under it
+	heap      logHeap    // logs with unflushed entries, by the LSN of the oldest one
+	ready     []*logState
+	trims     []*logState
+	doomed    []*logState
+	unflushed int64
+	stalled   bool // the committer waits for a journal file
+	full      error
+
+	fewFiles  atomic.Bool  // there was no space for another journal file
+	lastTry   atomic.Int64 // when the full disk was last looked at, in nanoseconds
+	isFull    atomic.Bool  // full != nil
+	sinceFree int64        // bytes written since the free space was looked at
+
+	// Of the goroutine alone.
+	dirty    map[*openFile]struct{} // written since they were last synced
+	newFiles map[uint64]bool        // logs with new segments in a directory that is not synced; true: the directory is new too
+	snapshot uint64                 // number of the newest snapshot
+	buf      []byte
+}
+
+func newFlusher(e *Engine) *flusher {
+	return &flusher{
+		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}),
+		dirty: map[*openFile]struct{}{}, newFiles: map[uint64]bool{},
+	}
+}
+
+// logHeap is a container/heap of logs by since.
+type logHeap []*logState
+
+func (h logHeap) Len() int           { return len(h) }
+func (h logHeap) Less(i, j int) bool { return h[i].since < h[j].since }
+func (h logHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapAt, h[j].heapAt = i+1, j+1
+}
+func (h *logHeap) Push(x any) {
+	l := x.(*logState)
+	*h = append(*h, l)
+	l.heapAt = len(*h)
+}
+func (h *logHeap) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	l.heapAt = 0
+	return l
+}
+
+// note takes in newly durable bytes of a log, whose lock is held.
+func (f *flusher) note(l *logState, at lsn, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unflushed += bytes
+	if l.heapAt == 0 {
+		l.since = at
+		heap.Push(&f.heap, l)
+	}
+	if l.unflushed >= flushBytes && !l.ready {
+		l.ready = true
+		f.ready = append(f.ready, l)
+	}
+}
+
+// noteBatch wakes the flusher if the last batch brought enough.
+func (f *flusher) noteBatch() {
+	f.mu.Lock()
+	due := f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/2 || len(f.trims)+len(f.doomed) > 0
+	f.mu.Unlock()
+	if due {
+		signal(f.kicked)
+		return
+	}
+	if _, waiting := f.e.budget.state(); waiting || f.journalLow() {
+		signal(f.kicked)
+	}
+}
+
+// trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its entries
+// need no flush any more.
+func (f *flusher) trimmed(l *logState, unflushed int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unflushed -= unflushed
+	f.requeue(l)
+	if !l.trimmed {
+		l.trimmed = true
+		f.trims = append(f.trims, l)
+	}
+}
+
+// dropped takes note that a log, whose lock is held, was deleted.
+func (f *flusher) dropped(l *logState, unflushed int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unflushed -= unflushed
+	f.requeue(l)
+	f.doomed = append(f.doomed, l)
+}
+
+// requeue puts the log, whose lock is held, where it belongs in the heap. Both locks are held.
+func (f *flusher) requeue(l *logState) {
+	var oldest *entry
+	if i := l.unflushedAt(); i < len(l.cache) && l.cache[i].end <= l.durable {
+		oldest = l.cache[i]
+	}
+	switch {
+	case oldest == nil && l.heapAt > 0:
+		heap.Remove(&f.heap, l.heapAt-1)
+	case oldest != nil && l.heapAt > 0:
+		l.since = oldest.at
+		heap.Fix(&f.heap, l.heapAt-1)
+	case oldest != nil:
+		l.since = oldest.at
+		heap.Push(&f.heap, l)
+	}
+}
+
+// journalFull says that the committer waits for a journal file.
+func (f *flusher) journalFull() {
+	f.mu.Lock()
+	f.stalled = true
+	f.mu.Unlock()
+	signal(f.kicked)
+}
+
+// refuse returns why records cannot be taken now. If the disk was full it has somebody look again, but not more
+// often than every SpaceRetry.
+func (f *flusher) refuse() error {
+	if !f.isFull.Load() {
+		return nil
+	}
+	now := time.Now().UnixNano()
+	last := f.lastTry.Load()
+	if now-last >= int64(f.e.opts.SpaceRetry) && f.lastTry.CompareAndSwap(last, now) {
+		signal(f.kicked)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.full
+}
+
+// run is the flusher's goroutine.
+func (f *flusher) run() {
+	for {
+		select {
+		case <-f.kicked:
+			if err := f.work(); err != nil {
+				f.e.fail(err)
+				return
+			}
+		case <-f.e.failed:
+			return
+		case <-f.stopped:
+			if err := f.finish(); err != nil {
+				f.e.fail(err)
+			}
+			return
+		}
+	}
+}
+
+// work does what is due. A full disk is not an error here: it is noted, and the rest waits.
+func (f *flusher) work() error {
+	if err := f.removeFiles(); err != nil {
+		return err
+	}
+	err := f.checkFree()
+	if err == nil {
+		err = f.flushDue()
+	}
+	if err == nil {
+		err = f.checkpointDue()
+	}
+	if err == nil {
+		f.setFull(nil)
+		return nil
+	}
+	if isFullError(err) {
+		f.setFull(err)
+		return nil
+	}
+	return err
+}
+
+// finish flushes everything and checkpoints. What does not fit on a full disk stays in the journal.
+func (f *flusher) finish() error {
+	err := f.removeFiles()
+	if err == nil {
+		err = f.flushBefore(^lsn(0))
+	}
+	if err == nil || isFullError(err) {
+		err = f.checkpoint()
+	}
+	if isFullError(err) {
+		f.e.opts.Logger.Warn("closing with a full disk: the journal is read again at the next start", "error", err)
+		return nil
+	}
+	return err
+}
+
+// errFull marks errors that mean no more than a full disk.
+type errFull struct{ err error }
+
+func (e errFull) Error() string   { return fmt.Sprintf("%v: %v", shard.ErrNoSpace, e.err) }
+func (e errFull) Unwrap() []error { return []error{shard.ErrNoSpace, e.err} }
+
+func isFullError(err error) bool { return errors.Is(err, shard.ErrNoSpace) }
+
+// fullIfNoSpace classifies an error of making or growing a file that nobody relies on yet.
+func fullIfNoSpace(err error) error {
+	if err != nil && vfs.IsNoSpace(err) {
+		return errFull{err}
+	}
+	return err
+}
+
+func (f *flusher) setFull(err error) {
+	f.mu.Lock()
+	was := f.full
+	f.full = err
+	f.isFull.Store(err != nil)
+	f.mu.Unlock()
+	if err == nil && was == nil {
+		return
+	}
+	f.lastTry.Store(time.Now().UnixNano())
+	f.e.queue.setFull(err)
+	f.e.budget.setFull(err)
+	switch {
+	case was == nil:
+		f.e.opts.Logger.Error("no space left: appends are refused until there is some", "dir", f.e.opts.Dir, "error", err)
+	case err == nil:
+		f.e.opts.Logger.Info("there is space again: appends are accepted", "dir", f.e.opts.Dir)
+	}
+}
+
+// freeEvery is how much is written between two looks at the free space.
+const freeEvery = 4 << 20
+
+// checkFree keeps MinFreeBytes of the disk free.
+func (f *flusher) checkFree() error {
+	if f.sinceFree < freeEvery && !f.isFull.Load() {
+		return nil
+	}
+	f.sinceFree = 0
+	free, err := f.e.opts.FS.Free(f.e.opts.Dir)
+	if err != nil {
+		f.e.opts.Logger.Warn("cannot tell the free space", "dir", f.e.opts.Dir, "error", err)
+		return nil
+	}
+	f.e.metrics.free(free)
+	if free < f.e.opts.MinFreeBytes {
+		return errFull{fmt.Errorf("%d bytes are free, %d must stay so", free, f.e.opts.MinFreeBytes)}
+	}
+	return nil
+}
+
+// flushDue flushes the logs that have enough, and as many old ones as the cache needs.
+func (f *flusher) flushDue() error {
+	for {
+		f.mu.Lock()
+		if len(f.ready) == 0 {
+			f.ready = nil
+			f.mu.Unlock()
+			break
+		}
+		l := f.ready[0]
+		f.ready = f.ready[1:]
+		l.ready = false
+		f.mu.Unlock()
+		if err := f.flushLog(l); err != nil {
+			return f.again(l, err)
+		}
+	}
+	wasFull := f.isFull.Load()
+	for {
+		_, waiting := f.e.budget.state()
+		f.mu.Lock()
+		var l *logState
+		if len(f.heap) > 0 && (wasFull || waiting || f.e.opts.eager || f.unflushed > f.e.opts.CacheBytes/4) {
+			l = f.heap[0]
+		}
+		f.mu.Unlock()
+		if l == nil {
+			return nil
+		}
+		wasFull = false
+		if err := f.flushLog(l); err != nil {
+			return err
+		}
+	}
+}
+
+// again puts a log back that could not be flushed.
+func (f *flusher) again(l *logState, err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !l.ready {
+		l.ready = true
+		f.ready = append(f.ready, l)
+	}
+	return err
+}
+
+// flushBefore flushes all logs that have entries before an LSN.
+func (f *flusher) flushBefore(at lsn) error {
+	for {
+		f.mu.Lock()
+		var l *logState
+		if len(f.heap) > 0 && f.heap[0].since < at {
+			l = f.heap[0]
+		}
+		f.mu.Unlock()
+		if l == nil {
+			return nil
+		}
+		if err := f.flushLog(l); err != nil {
+			return err
+		}
+	}
+}
+
+// unflushedAt returns the index of the first entry that is not flushed. The log's lock is held.
+func (l *logState) unflushedAt() int {
+	n := len(l.cache)
+	for lo := 0; lo < n; {
+		mid := (lo + n) / 2
+		if l.cache[mid].flushed {
+			lo = mid + 1
+		} else {
+			n = mid
+		}
+	}
+	return n
+}
+
+// maxChunk is what is flushed with one write, unless a single entry is bigger.
+const maxChunk = 1 << 20
+
+// flushLog writes all that is durable of a log now to its segments.
+func (f *flusher) flushLog(l *logState) error {
+	l.mu.Lock()
+	until := l.durable
+	l.mu.Unlock()
+	for {
+		l.mu.Lock()
+		i := l.unflushedAt()
+		n, bytes, limit := i, int64(0), min(maxChunk, f.e.opts.SegmentBytes)
+		for n < len(l.cache) && l.cache[n].end <= until && (n == i || bytes+int64(len(l.cache[n].buf)) <= limit) {
+			bytes += int64(len(l.cache[n].buf))
+			n++
+		}
+		if l.gone || n == i {
+			l.mu.Unlock()
+			return nil
+		}
+		chunk := append([]*entry(nil), l.cache[i:n]...)
+		var active segment
+		if k := len(l.segments); k > 0 && !l.segments[k-1].sealed {
+			active = l.segments[k-1]
+		}
+		l.mu.Unlock()
+		if err := f.flushChunk(l, active, chunk, bytes); err != nil {
+			return err
+		}
+	}
+}
+
+// flushChunk writes entries behind a log's active segment, or to a new one.
+func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes int64) error {
+	if active.bytes > 0 && f.sealDue(active, chunk[0], bytes) {
+		if err := f.seal(l, active); err != nil {
+			return err
+		}
+		active = segment{}
+	}
+	file, err := f.openActive(l, &active, chunk[0])
+	if err != nil {
+		return err
+	}
+	defer f.e.files.release(file)
+	pos := active.bytes
+	if err := f.write(file, pos, chunk, bytes); err != nil {
+		return err
+	}
+	last := chunk[len(chunk)-1]
+	active.end, active.lastMillis, active.bytes = last.end, last.millis, pos+bytes
+	f.flushed(l, active, chunk, pos)
+	f.sinceFree += bytes
+	f.e.metrics.flushed(bytes)
+	if len(f.dirty) > f.e.opts.MaxOpenFiles/2 {
+		return f.syncFiles()
+	}
+	return nil
+}
+
+// sealDue tells whether the active segment should be sealed before the chunk.
+func (f *flusher) sealDue(active segment, first *entry, bytes int64) bool {
+	return active.bytes+bytes > f.e.opts.SegmentBytes ||
+		first.millis-active.firstMillis >= f.e.opts.SegmentAge.Milliseconds()
+}
+
+// openActive opens the active segment, or makes a new one that begins with the entry.
+func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openFile, error) {
+	if active.bytes > 0 {
+		file, err := f.e.files.acquire(fileKey{l.id, active.base}, false)
+		if err != nil {
+			return nil, fmt.Errorf("open segment: %w", missing(err, segmentName(l.id, active.base)))
+		}
+		f.markDirty(file)
+		if file.allocated == 0 {
+			// What a crash left behind the counted bytes must not look like part of the segment to anybody.
+			if err := file.Truncate(active.bytes); err != nil {
+				return nil, f.release(file, fmt.Errorf("cut segment: %w", err))
+			}
+			file.allocated = active.bytes
+		}
+		return file, nil
+	}
+	*active = segment{base: first.base, end: first.base, firstMillis: first.millis, lastMillis: first.millis}
+	dir := path.Join(f.e.opts.Dir, logDir(l.id))
+	if _, known := f.newFiles[l.id]; !known {
+		if _, err := f.e.opts.FS.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := f.e.opts.FS.MkdirAll(dir); err != nil {
+				return nil, fullIfNoSpace(err)
+			}
+			f.newFiles[l.id] = true
+		} else {
+			f.newFiles[l.id] = false
+		}
+	}
+	if err := f.removeSegment(l.id, first.base); err != nil { // of a flush that the full disk cut short
+		return nil, err
+	}
+	file, err := f.e.files.acquire(fileKey{l.id, first.base}, true)
+	if err != nil {
+		return nil, fmt.Errorf("make segment: %w", fullIfNoSpace(err))
+	}
+	if _, err := file.WriteAt(segmentHeader(l.id, first.base), 0); err != nil {
+		return nil, f.release(file, fmt.Errorf("write segment header: %w", fullIfNoSpace(err)))
+	}
+	active.bytes = segmentHeaderBytes
+	f.markDirty(file)
+	return file, nil
+}
+
+// markDirty keeps the file open until it is synced.
+func (f *flusher) markDirty(file *openFile) {
+	if _, ok := f.dirty[file]; !ok {
+		f.dirty[file] = struct{}{}
+		f.e.files.retain(file)
+	}
+}
+
+// release gives a file back after an error.
+func (f *flusher) release(file *openFile, err error) error {
+	f.e.files.release(file)
+	return err
+}
+
+// write puts the entries' frames at a position, after making sure that there is room for them.
+func (f *flusher) write(file *openFile, pos int64, chunk []*entry, bytes int64) error {
+	// Ahead of a growing segment, so that it lies together on disk; but never much for a small one.
+	ahead := max(bytes, min(pos, 4<<20))
+	if pos+bytes > file.allocated {
+		to := alignUp(pos + ahead)
+		if err := file.Preallocate(pos, to-pos); err != nil {
+			return fmt.Errorf("grow segment: %w", fullIfNoSpace(err))
+		}
+		file.allocated = to
+	}
+	buf := chunk[0].buf
+	if len(chunk) > 1 {
+		buf = f.buf[:0]
+		for _, en := range chunk {
+			buf = append(buf, en.buf...)
+		}
+		f.buf = buf
+	}
+	if _, err := file.WriteAt(buf, pos); err != nil {
+		return fmt.Errorf("write segment: %w", fullIfNoSpace(err))
+	}
+	if err := file.StartWriteback(pos, bytes); err != nil {
+		return fmt.Errorf("write segment: %w", err)
+	}
+	return nil
+}
+
+// flushed takes note that the entries are in the active segment from a position on.
+func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64) {
+	l.mu.Lock()
+	if l.gone {
+		l.mu.Unlock()
+		return
+	}
+	if !l.isActive(active.base) {
+		l.segments = append(l.segments, active)
+		l.index = activeIndex{}
+	}
+	l.segments[len(l.segments)-1] = active
+	unflushed := int64(0)
+	for _, en := range chunk {
+		h := frameHeader{base: en.base, millis: en.millis}
+		l.index.entries = addIndex(l.index.entries, &h, pos)
+		pos += int64(len(en.buf))
+		if !en.flushed { // it may have been trimmed in the meantime
+			en.flushed = true
+			unflushed += en.charge()
+		}
+	}
+	l.flushed = max(l.flushed, active.end)
+	l.unflushed -= unflushed
+	f.mu.Lock()
+	f.unflushed -= unflushed
+	f.requeue(l)
+	f.mu.Unlock()
+	l.mu.Unlock()
+	f.e.budget.flushed(l, active.end)
+}
+
+// seal completes the active segment with its index.
+func (f *flusher) seal(l *logState, active segment) error {
+	file, err := f.e.files.acquire(fileKey{l.id, active.base}, false)
+	if err != nil {
+		return fmt.Errorf("seal segment: %w", missing(err, segmentName(l.id, active.base)))
+	}
+	defer f.e.files.release(file)
+	index, err := l.indexOf(file, active)
+	var damaged *shard.CorruptError
+	if err != nil && !errors.As(err, &damaged) {
+		return err
+	}
+	f.markDirty(file)
+	// A damaged segment keeps what can be read of it; reads find out, as they would without a footer.
+	if err == nil {
+		if _, err := file.WriteAt(encodeFooter(index), active.bytes); err != nil {
+			return fmt.Errorf("seal segment: %w", fullIfNoSpace(err))
+		}
+	}
+	size := active.bytes
+	if err == nil {
+		size += footerHeaderBytes + int64(len(index))*indexEntryBytes
+	}
+	if err := file.Truncate(size); err != nil { // gives back what was preallocated
+		return fmt.Errorf("seal segment: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isActive(active.base) {
+		l.segments[len(l.segments)-1].sealed = true
+		l.index = activeIndex{}
+	}
+	return nil
+}
+
+// syncFiles makes all that was written to segments durable.
+func (f *flusher) syncFiles() error {
+	var g errgroup.Group
+	g.SetLimit(4)
+	for file := range f.dirty {
+		g.Go(func() error {
+			if err := file.Datasync(); err != nil {
+				return fmt.Errorf("sync %s: %w", file.name, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for file := range f.dirty {
+		delete(f.dirty, file)
+		f.e.files.release(file)
+	}
+	return nil
+}

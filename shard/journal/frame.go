@@ -1,0 +1,293 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// A frame is what one append leaves, the same bytes in the journal and in a segment. FORMAT.md has the layout.
+//
+// There are two checksums because the payload is encoded and summed by the appending goroutine, without any
+// lock, while offset and time are known only under the log's lock; the header's own sum is all that is left to
+// do there. It covers the payload's, so together they cover every byte.
+const (
+	frameHeaderBytes = 56
+	frameVersion     = 1
+
+	frameRecords = 1 // payload: records
+	frameControl = 2 // payload: a change of the table
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// maxFrameBytes bounds the frame of an append of so many bytes. Encoding takes less than what Record.Size adds
+// for each record, but a header may cost 6 bytes more than its name and value; half as much again leaves
+// room for any records but such as have little else than many empty headers.
+func maxFrameBytes(appendBytes int) int64 {
+	return frameHeaderBytes + int64(appendBytes) + int64(appendBytes)/2 + 4096
+}
+
+// frameHeader is the decoded fixed part of a frame.
+type frameHeader struct {
+	length  int64 // with the header
+	payload uint32
+	kind    byte
+	count   int64
+	log     uint64
+	base    shard.Offset
+	millis  int64
+	epoch   uint64
+}
+
+func (h *frameHeader) end() shard.Offset { return h.base + shard.Offset(h.count) }
+
+// seal writes the header before the payload that is in buf already.
+func (h *frameHeader) seal(buf []byte) {
+	le := binary.LittleEndian
+	le.PutUint32(buf[4:], uint32(len(buf)))
+	le.PutUint32(buf[8:], h.payload)
+	buf[12] = frameVersion
+	buf[13] = h.kind
+	le.PutUint16(buf[14:], 0)
+	le.PutUint32(buf[16:], uint32(h.count))
+	le.PutUint32(buf[20:], 0)
+	le.PutUint64(buf[24:], h.log)
+	le.PutUint64(buf[32:], uint64(h.base))
+	le.PutUint64(buf[40:], uint64(h.millis))
+	le.PutUint64(buf[48:], h.epoch)
+	le.PutUint32(buf, crc32.Checksum(buf[4:frameHeaderBytes], castagnoli))
+}
+
+// errShort says that bytes end in the middle of something; what is there may be fine.
+var errShort = errors.New("cut short")
+
+// parseFrameHeader checks and decodes the header at the start of b.
+func parseFrameHeader(b []byte) (frameHeader, error) {
+	if len(b) < frameHeaderBytes {
+		return frameHeader{}, errShort
+	}
+	le := binary.LittleEndian
+	if le.Uint32(b) != crc32.Checksum(b[4:frameHeaderBytes], castagnoli) {
+		return frameHeader{}, errors.New("frame header: checksum does not match")
+	}
+	if b[12] != frameVersion {
+		return frameHeader{}, fmt.Errorf("frame version %d is not known", b[12])
+	}
+	h := frameHeader{
+		length:  int64(le.Uint32(b[4:])),
+		payload: le.Uint32(b[8:]),
+		kind:    b[13],
+		count:   int64(le.Uint32(b[16:])),
+		log:     le.Uint64(b[24:]),
+		base:    shard.Offset(le.Uint64(b[32:])),
+		millis:  int64(le.Uint64(b[40:])),
+		epoch:   le.Uint64(b[48:]),
+	}
+	switch {
+	case h.length < frameHeaderBytes:
+		return h, fmt.Errorf("frame length %d is too small", h.length)
+	case h.kind != frameRecords && h.kind != frameControl:
+		return h, fmt.Errorf("frame kind %d is not known", h.kind)
+	case h.base < 0 || h.kind == frameRecords && h.count == 0:
+		return h, errors.New("frame without records or with a negative offset")
+	}
+	return h, nil
+}
+
+// checkFrame decodes the header at the start of b, and checks the payload, which must be there wholly.
+func checkFrame(b []byte) (frameHeader, error) {
+	h, err := parseFrameHeader(b)
+	if err != nil {
+		return h, err
+	}
+	if h.length > int64(len(b)) {
+		return h, errShort
+	}
+	if crc32.Checksum(b[frameHeaderBytes:h.length], castagnoli) != h.payload {
+		return h, errors.New("frame payload: checksum does not match")
+	}
+	return h, nil
+}
+
+// Lengths are stored plus one, so that nil and empty stay apart (Kafka tells them apart too).
+
+func bytesSize(b []byte) int {
+	if b == nil {
+		return 1
+	}
+	return uvarintSize(uint64(len(b))+1) + len(b)
+}
+
+func uvarintSize(v uint64) int {
+	n := 1
+	for ; v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n
+}
+
+func appendBytes(dst, b []byte) []byte {
+	if b == nil {
+		return append(dst, 0)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(b))+1)
+	return append(dst, b...)
+}
+
+// encodedSize returns how long the frame of the records is.
+func encodedSize(records []shard.Record) int {
+	n := frameHeaderBytes
+	for i := range records {
+		r := &records[i]
+		n += bytesSize(r.Key) + bytesSize(r.Value) + uvarintSize(uint64(len(r.Headers)))
+		for j := range r.Headers {
+			name := len(r.Headers[j].Name)
+			n += uvarintSize(uint64(name)) + name + bytesSize(r.Headers[j].Value)
+		}
+	}
+	return n
+}
+
+// encodeRecords returns a frame of the given size with room for the header, and the sum of its payload.
+func encodeRecords(size int, records []shard.Record) (buf []byte, sum uint32) {
+	buf = make([]byte, frameHeaderBytes, size)
+	for i := range records {
+		r := &records[i]
+		buf = appendBytes(buf, r.Key)
+		buf = binary.AppendUvarint(buf, uint64(len(r.Headers)))
+		for j := range r.Headers {
+			buf = binary.AppendUvarint(buf, uint64(len(r.Headers[j].Name)))
+			buf = append(buf, r.Headers[j].Name...)
+			buf = appendBytes(buf, r.Headers[j].Value)
+		}
+		buf = appendBytes(buf, r.Value)
+	}
+	return buf, crc32.Checksum(buf[frameHeaderBytes:], castagnoli)
+}
+
+var errPayload = errors.New("frame payload does not decode")
+
+// payloadReader walks a payload whose sum has been checked. It must still not panic on anything: a sum is no
+// proof.
+type payloadReader struct {
+	b   []byte
+	bad bool
+}
+
+func (p *payloadReader) uvarint() uint64 {
+	v, n := binary.Uvarint(p.b)
+	if n <= 0 {
+		p.bad, p.b = true, nil
+		return 0
+	}
+	p.b = p.b[n:]
+	return v
+}
+
+// take returns the next n bytes, not to be appended to.
+func (p *payloadReader) take(n uint64) []byte {
+	if n > uint64(len(p.b)) {
+		p.bad, p.b = true, nil
+		return nil
+	}
+	b := p.b[:n:n]
+	p.b = p.b[n:]
+	return b
+}
+
+func (p *payloadReader) bytes() []byte {
+	n := p.uvarint()
+	if n == 0 {
+		return nil
+	}
+	return p.take(n - 1)
+}
+
+func (p *payloadReader) record(r *shard.Record) {
+	r.Key = p.bytes()
+	n := p.uvarint()
+	if n > shard.MaxHeaders {
+		p.bad = true
+		return
+	}
+	if n > 0 {
+		r.Headers = make([]shard.Header, n)
+		for i := range r.Headers {
+			r.Headers[i] = shard.Header{Name: string(p.take(p.uvarint())), Value: p.bytes()}
+		}
+	}
+	r.Value = p.bytes()
+}
+
+// skip passes over a record without allocating.
+func (p *payloadReader) skip() {
+	p.bytes()
+	n := p.uvarint()
+	if n > shard.MaxHeaders {
+		p.bad = true
+		return
+	}
+	for range n {
+		p.take(p.uvarint())
+		p.bytes()
+	}
+	p.bytes()
+}
+
+// collector gathers records up to a limit.
+type collector struct {
+	out   []shard.Record
+	left  int // records that may still be added
+	bytes int // of Size, that may still be added
+	full  bool
+}
+
+func newCollector(max shard.Limit) *collector {
+	c := &collector{left: max.Records, bytes: max.Bytes}
+	if max.Records <= 0 {
+		c.left = int(^uint(0) >> 1)
+	}
+	if max.Bytes <= 0 {
+		c.bytes = maxReadBytes
+	}
+	return c
+}
+
+// add takes the frame's records from an offset on. The payload has been checked against its sum.
+func (c *collector) add(h *frameHeader, frame []byte, from shard.Offset) error {
+	p := payloadReader{b: frame[frameHeaderBytes:h.length]}
+	at := h.base
+	for ; at < from && at < h.end() && !p.bad; at++ {
+		p.skip()
+	}
+	when := time.UnixMilli(h.millis).UTC()
+	if c.out == nil {
+		n := min(int64(h.end()-at), int64(c.left), h.length/3) // a record takes at least 3 bytes
+		c.out = make([]shard.Record, 0, max(n, 0))
+	}
+	for ; at < h.end() && !c.full && !p.bad; at++ {
+		r := shard.Record{Offset: at, Time: when}
+		p.record(&r)
+		if p.bad {
+			break
+		}
+		size := r.Size()
+		if len(c.out) > 0 && (c.left <= 0 || size > c.bytes) {
+			c.full = true
+			return nil
+		}
+		c.out = append(c.out, r)
+		c.left--
+		c.bytes -= size
+		c.full = c.left <= 0 || c.bytes <= 0
+	}
+	if p.bad || at == h.end() && len(p.b) > 0 && !c.full {
+		return errPayload
+	}
+	return nil
+}

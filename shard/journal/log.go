@@ -1,0 +1,282 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// flushBytes is how much of one log is worth a write to its segment.
+const flushBytes = 256 << 10
+
+// logState is one log. There may be ten thousand idle ones: it has no goroutine, no timer and no open file of
+// its own, and its slices are nil while they are empty.
+//
+//	first ≤ durable ≤ next, flushed ≤ durable
+//	segments hold [first, flushed), cache holds at least [flushed, next)
+type logState struct {
+	e         *Engine
+	id        uint64
+	topic     string
+	partition int
+
+	mu         sync.Mutex // guards what follows; the queue's and the flusher's locks come after it
+	gone       bool       // the topic was deleted
+	first      shard.Offset
+	flushed    shard.Offset // all before it is in segments, or trimmed
+	durable    shard.Offset
+	next       shard.Offset // given to the next record
+	lastMillis int64        // of the newest record ever queued
+	cache      []*entry     // ascending: flushed ones, durable ones, queued ones
+	unflushed  int64        // charge of the durable ones that are not flushed
+	changed    chan struct{}
+	segments   []segment // ascending; the last one is written to unless it is sealed
+	index      activeIndex
+	hint       readHint
+
+	// Guarded by the flusher's lock.
+	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
+	since   lsn // of the oldest unflushed entry, while in the heap
+	ready   bool
+	trimmed bool
+}
+
+var _ shard.Log = (*logState)(nil)
+
+func (l *logState) String() string { return fmt.Sprintf("%s/%d", l.topic, l.partition) }
+
+func (l *logState) errGone() error {
+	return fmt.Errorf("%w: %s", shard.ErrNotFound, l)
+}
+
+// Append implements shard.Log.
+func (l *logState) Append(ctx context.Context, records []shard.Record) shard.Pending {
+	if len(records) == 0 {
+		panic("journal: append of no records")
+	}
+	en, err := l.queue(ctx, records)
+	if err != nil {
+		return failedPending{err}
+	}
+	return en
+}
+
+func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, error) {
+	e := l.e
+	size := encodedSize(records)
+	if err := e.checkSize(records, size); err != nil {
+		return nil, err
+	}
+	if err := e.usable(); err != nil {
+		return nil, err
+	}
+	if err := e.flusher.refuse(); err != nil {
+		return nil, err
+	}
+	en := &entry{log: l}
+	if err := e.budget.reserve(ctx, int64(size)+entryOverhead); err != nil {
+		return nil, err
+	}
+	buf, sum := encodeRecords(size, records)
+	en.buf = buf
+	now := time.Now().UnixMilli()
+
+	l.mu.Lock()
+	var err error
+	if l.gone {
+		err = l.errGone()
+	} else {
+		h := frameHeader{
+			payload: sum, kind: frameRecords, count: int64(len(records)), log: l.id,
+			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
+		}
+		h.seal(buf)
+		en.base, en.end, en.millis = h.base, h.end(), h.millis
+		if err = e.queue.push(en); err == nil {
+			l.next, l.lastMillis = en.end, en.millis
+			l.cache = append(l.cache, en)
+		}
+	}
+	l.mu.Unlock()
+	if err != nil {
+		e.budget.release(en.charge())
+		return nil, err
+	}
+	return en, nil
+}
+
+// publish makes queued entries of one batch durable.
+func (l *logState) publish(entries []*entry, at lsn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		for _, en := range entries {
+			en.err = l.errGone()
+		}
+		return
+	}
+	bytes := int64(0)
+	for _, en := range entries {
+		en.at = at
+		bytes += en.charge()
+	}
+	l.durable = entries[len(entries)-1].end
+	l.unflushed += bytes
+	l.e.flusher.note(l, at, bytes)
+	l.notify()
+}
+
+// notify wakes those who wait for records. The lock is held.
+func (l *logState) notify() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// takeBack drops what is queued, as if it had never been appended. The queue has been emptied, and lets nothing
+// in.
+func (l *logState) takeBack() {
+	l.mu.Lock()
+	freed := int64(0)
+	n := len(l.cache)
+	for n > 0 && l.cache[n-1].end > l.durable {
+		n--
+		freed += l.cache[n].charge()
+		l.cache[n] = nil
+	}
+	l.cache = l.cache[:n]
+	if !l.gone {
+		l.next = l.durable
+	}
+	l.mu.Unlock()
+	l.e.budget.release(freed)
+}
+
+// cut drops the first n entries of the cache and returns what they were charged. The lock is held.
+func (l *logState) cut(n int) (freed int64) {
+	for i, en := range l.cache[:n] {
+		freed += en.charge()
+		l.cache[i] = nil
+	}
+	if n == len(l.cache) {
+		l.cache = nil
+	} else {
+		l.cache = l.cache[n:]
+	}
+	return freed
+}
+
+// evict drops flushed entries that end at or before an offset.
+func (l *logState) evict(upTo shard.Offset) (freed int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := sort.Search(len(l.cache), func(i int) bool {
+		return l.cache[i].end > upTo || !l.cache[i].flushed
+	})
+	return l.cut(n)
+}
+
+// hasCached tells whether the cache holds anything before an offset.
+func (l *logState) hasCached(before shard.Offset) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.cache) > 0 && l.cache[0].base < before
+}
+
+// Wait implements shard.Log.
+func (l *logState) Wait(ctx context.Context, from shard.Offset) error {
+	for {
+		if err := l.e.usable(); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		gone, there := l.gone, l.durable > max(from, l.first)
+		if !gone && !there && l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		if gone {
+			return l.errGone()
+		}
+		if there {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.e.failed:
+		case <-l.e.closed:
+			return shard.ErrClosed
+		}
+	}
+}
+
+// Bounds implements shard.Log.
+func (l *logState) Bounds() (first, next shard.Offset) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first, l.durable
+}
+
+// Trim implements shard.Log.
+func (l *logState) Trim(ctx context.Context, before shard.Offset) error {
+	if err := l.e.usable(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	gone, first, durable := l.gone, l.first, l.durable
+	l.mu.Unlock()
+	if gone {
+		return l.errGone()
+	}
+	before = min(before, durable)
+	if before <= first {
+		return nil
+	}
+	return l.e.change(ctx, trimChange{log: l, before: before})
+}
+
+// trim applies a durable Trim.
+func (l *logState) trim(before shard.Offset) {
+	l.mu.Lock()
+	if l.gone || before <= l.first {
+		l.mu.Unlock()
+		return
+	}
+	l.first = before
+	n := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > before })
+	unflushed := int64(0)
+	for _, en := range l.cache[:n] {
+		if !en.flushed {
+			en.flushed = true
+			unflushed += en.charge()
+			l.flushed = max(l.flushed, en.end)
+		}
+	}
+	l.unflushed -= unflushed
+	freed := l.cut(n)
+	l.e.flusher.trimmed(l, unflushed)
+	l.mu.Unlock()
+	l.e.budget.release(freed)
+}
+
+// drop applies a durable Delete.
+func (l *logState) drop() {
+	l.mu.Lock()
+	l.gone = true
+	freed := l.cut(len(l.cache))
+	unflushed := l.unflushed
+	l.unflushed = 0
+	l.index, l.segments = activeIndex{}, nil
+	l.notify()
+	l.e.flusher.dropped(l, unflushed)
+	l.mu.Unlock()
+	l.e.budget.release(freed)
+}

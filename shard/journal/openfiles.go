@@ -1,0 +1,207 @@
+package journal
+
+import (
+	"container/list"
+	"errors"
+	"path"
+	"sync"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// fileKey names a segment file.
+type fileKey struct {
+	log  uint64
+	base shard.Offset
+}
+
+// openFile is an open segment file. The flusher keeps one in use until it has synced it, so that no written
+// file is closed unsynced: an error of its write-back would be lost with the descriptor.
+type openFile struct {
+	vfs.File
+	key  fileKey
+	name string // within the data directory
+
+	refs   int           // guarded by openFiles.mu
+	doomed bool          // close it when refs is 0; guarded by openFiles.mu
+	place  *list.Element // in idle; guarded by openFiles.mu
+
+	allocated int64 // preallocated up to here; of the flusher alone
+
+	indexMu sync.Mutex // guards index, and is held while it is read
+	index   []indexEntry
+}
+
+// sealedIndex returns the index of a sealed segment.
+func (f *openFile) sealedIndex(frames int64) ([]indexEntry, error) {
+	f.indexMu.Lock()
+	defer f.indexMu.Unlock()
+	if f.index == nil {
+		index, err := readFooter(f, f.name, frames)
+		if err != nil {
+			return nil, err
+		}
+		f.index = index
+	}
+	return f.index, nil
+}
+
+// openFiles keeps segment files open, the most recently used ones.
+type openFiles struct {
+	fs  vfs.FS
+	dir string
+	max int
+
+	mu    sync.Mutex
+	files map[fileKey]*openFile
+	idle  list.List // of *openFile with no refs, least recently used first
+}
+
+func newOpenFiles(fs vfs.FS, dir string, limit int) *openFiles {
+	return &openFiles{fs: fs, dir: dir, max: limit, files: map[fileKey]*openFile{}}
+}
+
+// acquire returns an open file, to be released. create says that it must not exist yet.
+func (o *openFiles) acquire(key fileKey, create bool) (*openFile, error) {
+	o.mu.Lock()
+	if f := o.use(key); f != nil {
+		o.mu.Unlock()
+		return f, nil
+	}
+	o.mu.Unlock()
+	name := segmentName(key.log, key.base)
+	full := path.Join(o.dir, name)
+	var f vfs.File
+	var err error
+	if create {
+		f, err = o.fs.Create(full)
+	} else {
+		f, err = o.fs.Open(full, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	if other := o.use(key); other != nil { // opened by another in the meantime
+		o.mu.Unlock()
+		return other, f.Close()
+	}
+	of := &openFile{File: f, key: key, name: name, refs: 1}
+	o.files[key] = of
+	old := o.shrink()
+	o.mu.Unlock()
+	closeAll(old)
+	return of, nil
+}
+
+// use returns a file that is open, nil if it is not. The lock is held.
+func (o *openFiles) use(key fileKey) *openFile {
+	f := o.files[key]
+	if f == nil {
+		return nil
+	}
+	f.refs++
+	if f.place != nil {
+		o.idle.Remove(f.place)
+		f.place = nil
+	}
+	return f
+}
+
+// shrink takes idle files out while there are too many. The lock is held; the caller closes them.
+func (o *openFiles) shrink() (old []*openFile) {
+	for len(o.files) > o.max && o.idle.Len() > 0 {
+		f := o.idle.Remove(o.idle.Front()).(*openFile)
+		delete(o.files, f.key)
+		old = append(old, f)
+	}
+	return old
+}
+
+func closeAll(files []*openFile) {
+	for _, f := range files {
+		f.Close() // nothing unsynced is in it
+	}
+}
+
+func (o *openFiles) release(f *openFile) {
+	o.mu.Lock()
+	f.refs--
+	var old []*openFile
+	if f.refs == 0 {
+		if f.doomed {
+			old = []*openFile{f}
+		} else {
+			f.place = o.idle.PushBack(f)
+			old = o.shrink()
+		}
+	}
+	o.mu.Unlock()
+	closeAll(old)
+}
+
+// forget closes a file as soon as nobody uses it.
+func (o *openFiles) forget(key fileKey) {
+	o.mu.Lock()
+	f := o.files[key]
+	if f == nil {
+		o.mu.Unlock()
+		return
+	}
+	delete(o.files, key)
+	var old []*openFile
+	if f.refs > 0 {
+		f.doomed = true
+	} else {
+		o.idle.Remove(f.place)
+		old = []*openFile{f}
+	}
+	o.mu.Unlock()
+	closeAll(old)
+}
+
+// forgetLog forgets all files of a log.
+func (o *openFiles) forgetLog(id uint64) {
+	o.mu.Lock()
+	var keys []fileKey
+	for key := range o.files {
+		if key.log == id {
+			keys = append(keys, key)
+		}
+	}
+	o.mu.Unlock()
+	for _, key := range keys {
+		o.forget(key)
+	}
+}
+
+// retain adds a use to a file that is in use.
+func (o *openFiles) retain(f *openFile) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.refs++
+}
+
+func (o *openFiles) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.files)
+}
+
+// close closes what is idle, and the rest when it is released.
+func (o *openFiles) close() error {
+	o.mu.Lock()
+	var errs []error
+	for key, f := range o.files {
+		delete(o.files, key)
+		if f.refs > 0 {
+			f.doomed = true
+		} else {
+			errs = append(errs, f.Close())
+		}
+	}
+	o.idle.Init()
+	o.mu.Unlock()
+	return errors.Join(errs...)
+}

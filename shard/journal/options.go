@@ -1,0 +1,141 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// Config is what an operator can set. The zero value is not valid; start from DefaultConfig.
+type Config struct {
+	// JournalFileBytes is the size of one journal file. It must hold the biggest append with its overhead.
+	JournalFileBytes int64 `yaml:"journal_file_bytes" env:"JOURNAL_FILE_BYTES"`
+	// JournalFiles is how many journal files there may be; they are made when first needed, and written
+	// over in turn.
+	JournalFiles int `yaml:"journal_files" env:"JOURNAL_FILES"`
+	// CacheBytes bounds the memory for records that wait for the disk or are kept for readers near the end,
+	// over all logs. Appends wait when it is full of records that are not in their segments yet.
+	CacheBytes int64 `yaml:"cache_bytes" env:"CACHE_BYTES"`
+	// SegmentBytes is the size at which a segment is sealed and the next one begun. Trimming frees whole
+	// segments.
+	SegmentBytes int64 `yaml:"segment_bytes" env:"SEGMENT_BYTES"`
+	// SegmentAge is the age of a segment's first record at which the segment is sealed by the next write,
+	// so that the records of a slow log can be dropped in time.
+	SegmentAge time.Duration `yaml:"segment_age" env:"SEGMENT_AGE"`
+	// MaxOpenFiles bounds the segment files that are open at one time.
+	MaxOpenFiles int `yaml:"max_open_files" env:"MAX_OPEN_FILES"`
+	// MinFreeBytes of disk space are left alone: with less than that, appends fail with shard.ErrNoSpace, so
+	// that trimming and deleting always have the little room that they need.
+	MinFreeBytes int64 `yaml:"min_free_bytes" env:"MIN_FREE_BYTES"`
+}
+
+// DefaultConfig returns the settings for a server of moderate size.
+func DefaultConfig() Config {
+	return Config{
+		JournalFileBytes: 64 << 20,
+		JournalFiles:     4,
+		CacheBytes:       128 << 20,
+		SegmentBytes:     64 << 20,
+		SegmentAge:       time.Hour,
+		MaxOpenFiles:     512,
+		MinFreeBytes:     64 << 20,
+	}
+}
+
+// Validate says what is wrong with the settings.
+func (c Config) Validate() error { return c.validate(shard.MaxAppendBytes) }
+
+func (c Config) validate(maxAppend int) error {
+	frame := maxFrameBytes(maxAppend)
+	smallest := alignUp(batchHeaderBytes+frame) * 8 / 7
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.JournalFileBytes%blockBytes == 0, "journal_file_bytes %d: must be a multiple of %d", c.JournalFileBytes, blockBytes)
+	check(c.JournalFileBytes >= smallest, "journal_file_bytes %d: must be at least %d, to hold the biggest append", c.JournalFileBytes, smallest)
+	check(c.JournalFileBytes <= 4<<30, "journal_file_bytes %d: at most 4 GiB", c.JournalFileBytes)
+	check(c.JournalFiles >= 2 && c.JournalFiles <= 9999, "journal_files %d: must be 2 to 9999", c.JournalFiles)
+	check(c.CacheBytes >= 2*frame, "cache_bytes %d: must be at least %d, twice the biggest append", c.CacheBytes, 2*frame)
+	check(c.SegmentBytes >= 4<<10 && c.SegmentBytes <= 1<<30, "segment_bytes %d: must be 4 KiB to 1 GiB", c.SegmentBytes)
+	check(c.SegmentAge > 0, "segment_age %v: must be positive", c.SegmentAge)
+	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
+	check(c.MinFreeBytes >= 0, "min_free_bytes %d: must not be negative", c.MinFreeBytes)
+	return errors.Join(errs...)
+}
+
+// Options says how to open an engine. FS and Dir are needed; every zero field of Config takes its default.
+type Options struct {
+	FS  vfs.FS
+	Dir string // made if it is not there
+	Config
+
+	Logger     *slog.Logger          // nil: slog.Default
+	Registerer prometheus.Registerer // nil: no metrics
+	Progress   func(Progress)        // nil: nobody looks; called by Open's goroutine only
+
+	// MaxAppendBytes lowers shard.MaxAppendBytes, so that tests can have small journal files. 0 leaves it.
+	MaxAppendBytes int
+	// SpaceRetry is how long appends are refused, once the disk was full, before one of them makes the
+	// engine look again. 0: a second.
+	SpaceRetry time.Duration
+
+	// eager makes tests see the disk: everything is flushed, checkpointed and evicted as soon as it is durable.
+	eager bool
+}
+
+// Progress says how far Open has come.
+type Progress struct {
+	Phase string // "journal", "segments", "replay"
+	Done  int64  // of Total, in the phase's own unit
+	Total int64
+}
+
+func (o *Options) complete() error {
+	if o.FS == nil || o.Dir == "" {
+		return errors.New("journal: Options needs FS and Dir")
+	}
+	d := DefaultConfig()
+	if o.JournalFileBytes == 0 {
+		o.JournalFileBytes = d.JournalFileBytes
+	}
+	if o.JournalFiles == 0 {
+		o.JournalFiles = d.JournalFiles
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = d.CacheBytes
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = d.SegmentBytes
+	}
+	if o.SegmentAge == 0 {
+		o.SegmentAge = d.SegmentAge
+	}
+	if o.MaxOpenFiles == 0 {
+		o.MaxOpenFiles = d.MaxOpenFiles
+	}
+	if o.MinFreeBytes == 0 {
+		o.MinFreeBytes = d.MinFreeBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.MaxAppendBytes <= 0 || o.MaxAppendBytes > shard.MaxAppendBytes {
+		o.MaxAppendBytes = shard.MaxAppendBytes
+	}
+	if o.SpaceRetry == 0 {
+		o.SpaceRetry = time.Second
+	}
+	return o.validate(o.MaxAppendBytes)
+}

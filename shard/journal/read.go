@@ -1,0 +1,302 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sort"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// readHint remembers where a read from disk ended, for the one who goes on from there.
+type readHint struct {
+	segment shard.Offset
+	next    shard.Offset
+	pos     int64
+}
+
+// Read implements shard.Log.
+func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit) ([]shard.Record, error) {
+	c := newCollector(max)
+	for {
+		if err := l.e.usable(); err != nil {
+			return nil, err
+		}
+		var entries []*entry
+		var seg segment
+		l.mu.Lock()
+		if l.gone {
+			l.mu.Unlock()
+			return nil, l.errGone()
+		}
+		if from < l.first {
+			if len(c.out) > 0 {
+				l.mu.Unlock()
+				return c.out, nil // trimmed in the meantime: no hole between the records
+			}
+			from = l.first
+		}
+		if from >= l.durable || c.full {
+			l.mu.Unlock()
+			return c.out, nil
+		}
+		entries = l.cached(from, c)
+		if entries == nil {
+			seg = l.segmentOf(from)
+		}
+		l.mu.Unlock()
+
+		if entries != nil {
+			return c.out, c.addEntries(entries, from)
+		}
+		next, err := l.readSegment(seg, from, c)
+		if err != nil {
+			if l.movedOn(err, from) {
+				continue
+			}
+			return nil, err
+		}
+		from = next
+		if err := ctx.Err(); err != nil && !c.full {
+			return nil, err
+		}
+	}
+}
+
+// cached returns the durable entries from an offset on that the collector may have room for, nil if the offset
+// is not in the cache. The lock is held.
+func (l *logState) cached(from shard.Offset, c *collector) []*entry {
+	if len(l.cache) == 0 || l.cache[0].base > from {
+		return nil
+	}
+	i := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > from })
+	n, records, bytes := i, int64(0), int64(0)
+	for n < len(l.cache) && l.cache[n].end <= l.durable {
+		en := l.cache[n]
+		n++
+		if en.base >= from {
+			// Encoded and counted sizes differ a little, so take what surely fills the limit.
+			records += int64(en.end - en.base)
+			bytes += int64(len(en.buf)) - frameHeaderBytes - 3*int64(en.end-en.base)
+		}
+		if records > int64(c.left) || bytes > 2*int64(c.bytes) {
+			break
+		}
+	}
+	return append([]*entry(nil), l.cache[i:n]...)
+}
+
+func (c *collector) addEntries(entries []*entry, from shard.Offset) error {
+	for _, en := range entries {
+		h, err := parseFrameHeader(en.buf)
+		if err == nil {
+			err = c.add(&h, en.buf, from)
+		}
+		if err != nil {
+			return fmt.Errorf("record in memory: %w", err)
+		}
+		if c.full {
+			break
+		}
+	}
+	return nil
+}
+
+// segmentOf returns the segment that holds an offset below flushed. The lock is held.
+func (l *logState) segmentOf(from shard.Offset) segment {
+	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].end > from })
+	if i == len(l.segments) || l.segments[i].base > from {
+		return segment{base: -1}
+	}
+	return l.segments[i]
+}
+
+// movedOn tells whether an error came from a file that was trimmed or deleted while it was read.
+func (l *logState) movedOn(err error, from shard.Offset) bool {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone || l.first > from
+}
+
+// missing makes an error of a file that must be there.
+func missing(err error, name string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (%w)", &shard.CorruptError{File: name, Reason: "the file is missing"}, err)
+	}
+	return err
+}
+
+// readSegment collects records from an offset in the segment on, one chunk, and returns the offset to go on at.
+func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (shard.Offset, error) {
+	if seg.base < 0 {
+		return 0, &shard.CorruptError{File: logDir(l.id), Reason: fmt.Sprintf("no segment holds offset %d", from)}
+	}
+	name := segmentName(l.id, seg.base)
+	f, err := l.e.files.acquire(fileKey{l.id, seg.base}, false)
+	if err != nil {
+		return 0, missing(err, name)
+	}
+	defer l.e.files.release(f)
+	pos, err := l.seek(f, seg, from)
+	if err != nil {
+		return 0, err
+	}
+	chunk := min(max(int64(c.bytes)+4096, 64<<10), chunkBytes)
+	next := from
+	stop := pos + chunk
+	end := int64(0)
+	err = scanFrames(f, name, pos, seg.bytes, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
+		if h.log != l.id || h.kind != frameRecords || h.end() > next && h.base > next {
+			return false, &shard.CorruptError{File: name, Offset: pos,
+				Reason: fmt.Sprintf("log %d offset %d where log %d offset %d was expected", h.log, h.base, l.id, next)}
+		}
+		end = pos + h.length
+		if h.end() <= next {
+			return true, nil
+		}
+		if err := c.add(h, frame, next); err != nil {
+			return false, err
+		}
+		if next = c.out[len(c.out)-1].Offset + 1; next < h.end() {
+			end = pos // whoever goes on must come back to this frame
+		}
+		return !c.full && end < stop, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if next == from {
+		return 0, &shard.CorruptError{File: name, Offset: seg.bytes, Reason: fmt.Sprintf("offset %d is not there", from)}
+	}
+	l.mu.Lock()
+	l.hint = readHint{segment: seg.base, next: next, pos: end}
+	l.mu.Unlock()
+	return next, nil
+}
+
+// seek returns the position in the file at or before the frame that holds an offset.
+func (l *logState) seek(f *openFile, seg segment, from shard.Offset) (int64, error) {
+	l.mu.Lock()
+	hint := l.hint
+	l.mu.Unlock()
+	if hint.segment == seg.base && hint.next == from && hint.pos > 0 && hint.pos < seg.bytes {
+		return hint.pos, nil
+	}
+	index, err := l.indexOf(f, seg)
+	return seekOffset(index, from), err
+}
+
+// indexOf returns a segment's index.
+func (l *logState) indexOf(f *openFile, seg segment) ([]indexEntry, error) {
+	if seg.sealed {
+		return f.sealedIndex(seg.bytes)
+	}
+	l.mu.Lock()
+	index, active := l.index, l.isActive(seg.base)
+	l.mu.Unlock()
+	if !active { // sealed in the meantime
+		return f.sealedIndex(seg.bytes)
+	}
+	if index.start <= segmentHeaderBytes {
+		return index.entries, nil
+	}
+	before, err := buildIndex(f, f.name, segmentHeaderBytes, index.start)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isActive(seg.base) && l.index.start == index.start {
+		l.index.entries = append(before, l.index.entries...)
+		l.index.start = segmentHeaderBytes
+		return l.index.entries, nil
+	}
+	return append(before, index.entries...), nil
+}
+
+// isActive tells whether the log still writes to the segment with this base. The lock is held.
+func (l *logState) isActive(base shard.Offset) bool {
+	n := len(l.segments)
+	return n > 0 && l.segments[n-1].base == base && !l.segments[n-1].sealed
+}
+
+// At implements shard.Log.
+func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
+	millis := t.UnixMilli()
+	if t.After(time.UnixMilli(millis)) {
+		millis++
+	}
+	for {
+		if err := l.e.usable(); err != nil {
+			return 0, err
+		}
+		l.mu.Lock()
+		if l.gone {
+			l.mu.Unlock()
+			return 0, l.errGone()
+		}
+		first := l.first
+		at, seg, onDisk := l.find(millis)
+		l.mu.Unlock()
+		if !onDisk {
+			return at, nil
+		}
+		at, err := l.searchSegment(seg, millis)
+		if err != nil {
+			if l.movedOn(err, seg.end-1) {
+				continue
+			}
+			return 0, err
+		}
+		return max(at, first), nil
+	}
+}
+
+// find returns the offset of the first durable record whose time is not before millis, or the segment that holds
+// it. The lock is held.
+func (l *logState) find(millis int64) (at shard.Offset, seg segment, onDisk bool) {
+	if len(l.cache) == 0 || l.cache[0].base > l.first && l.cache[0].millis >= millis {
+		i := sort.Search(len(l.segments), func(i int) bool {
+			return l.segments[i].end > l.first && l.segments[i].lastMillis >= millis
+		})
+		if i < len(l.segments) {
+			return 0, l.segments[i], true
+		}
+	}
+	i := sort.Search(len(l.cache), func(i int) bool {
+		return l.cache[i].end > l.durable || l.cache[i].millis >= millis
+	})
+	if i == len(l.cache) || l.cache[i].end > l.durable {
+		return l.durable, segment{}, false
+	}
+	return max(l.cache[i].base, l.first), segment{}, false
+}
+
+// searchSegment finds the first record of a segment whose time is not before millis.
+func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error) {
+	name := segmentName(l.id, seg.base)
+	f, err := l.e.files.acquire(fileKey{l.id, seg.base}, false)
+	if err != nil {
+		return 0, missing(err, name)
+	}
+	defer l.e.files.release(f)
+	index, err := l.indexOf(f, seg)
+	if err != nil {
+		return 0, err
+	}
+	at := seg.end
+	err = scanFrames(f, name, seekTime(index, millis), seg.bytes, chunkBytes, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
+		if h.millis < millis {
+			return true, nil
+		}
+		at = h.base
+		return false, nil
+	})
+	return at, err
+}

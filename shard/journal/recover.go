@@ -1,0 +1,514 @@
+package journal
+
+import (
+	"bytes"
+	"cmp"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+const (
+	formatName    = "FORMAT"
+	formatVersion = 1
+)
+
+func (e *Engine) path(name string) string { return path.Join(e.opts.Dir, name) }
+
+func (e *Engine) corrupt(name string, pos int64, format string, args ...any) error {
+	return &shard.CorruptError{File: e.path(name), Offset: pos, Reason: fmt.Sprintf(format, args...)}
+}
+
+// makeDir makes a directory whose name survives a power loss.
+func makeDir(fsys vfs.FS, dir string) error {
+	var missing []string
+	for d := path.Clean(dir); ; d = path.Dir(d) {
+		if _, err := fsys.Stat(d); !errors.Is(err, fs.ErrNotExist) || d == path.Dir(d) {
+			break
+		}
+		missing = append(missing, d)
+	}
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, d := range slices.Backward(missing) {
+		if err := fsys.SyncDir(path.Dir(d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openFormat reads FORMAT, or makes a new directory. FORMAT is written last, so it says that all else is there.
+func (e *Engine) openFormat() error {
+	b, err := readFile(e.opts.FS, e.path(formatName), 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.initialize()
+	}
+	if err != nil {
+		return err
+	}
+	var version int
+	var id string
+	if _, err := fmt.Fscanf(bytes.NewReader(b), "sluice-journal %d\nid %s\n", &version, &id); err != nil {
+		return e.corrupt(formatName, 0, "not a format file")
+	}
+	if version != formatVersion {
+		return fmt.Errorf("%s: format version %d, this program knows %d", e.path(formatName), version, formatVersion)
+	}
+	if e.journal.id, err = strconv.ParseUint(id, 16, 64); err != nil {
+		return e.corrupt(formatName, 0, "not a format file")
+	}
+	return nil
+}
+
+// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes.
+func (e *Engine) initialize() error {
+	fsys := e.opts.FS
+	if err := e.checkUnused(); err != nil {
+		return err
+	}
+	for _, dir := range []string{journalDir, metaDir, shardsDir} {
+		if err := removeDir(fsys, e.path(dir)); err != nil {
+			return err
+		}
+		if err := fsys.MkdirAll(e.path(dir)); err != nil {
+			return err
+		}
+	}
+	var id [8]byte
+	if _, err := crand.Read(id[:]); err != nil {
+		return err
+	}
+	e.journal.id = binary.LittleEndian.Uint64(id[:])
+	file, err := createJournalFile(fsys, e.opts.Dir, 0, e.opts.JournalFileBytes)
+	if err != nil {
+		return err
+	}
+	if err := file.f.Close(); err != nil {
+		return err
+	}
+	s := &snapshot{journal: e.journal.id, journalFiles: 1, nextTopic: 1, nextLog: 1}
+	if err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
+		return err
+	}
+	return writeFile(fsys, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
+}
+
+// checkUnused makes sure that no data is lost because only FORMAT is missing.
+func (e *Engine) checkUnused() error {
+	used := func(name string) error {
+		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
+	}
+	names, err := e.opts.FS.List(e.path(shardsDir))
+	if err == nil && len(names) > 0 {
+		return used(path.Join(shardsDir, names[0]))
+	}
+	names, err = e.opts.FS.List(e.path(journalDir))
+	if err != nil {
+		return nil // there is none: a new directory
+	}
+	for _, name := range names {
+		f, err := e.opts.FS.Open(e.path(path.Join(journalDir, name)), false)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, batchHeaderBytes)
+		n, _ := f.ReadAt(b, 0)
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if _, err := parseBatchHeader(b[:n]); err == nil {
+			return used(path.Join(journalDir, name))
+		}
+	}
+	return nil
+}
+
+// recover brings back what was acknowledged: the newest snapshot, and what the journal says after it.
+//
+// What a killed process wrote may be in the page cache only. Nothing of it may be shown, or built upon, that a
+// power loss could take back: so what is found is synced first.
+func (e *Engine) recover() error {
+	s, err := e.loadSnapshot()
+	if err != nil {
+		return err
+	}
+	if err := e.openJournalFiles(int(s.journalFiles)); err != nil {
+		return err
+	}
+	for _, dir := range []string{metaDir, journalDir, ""} {
+		if err := e.opts.FS.SyncDir(e.path(dir)); err != nil {
+			return err
+		}
+	}
+	found, err := e.scanJournal()
+	if err != nil {
+		return err
+	}
+	chain, err := e.chain(found, s)
+	if err != nil {
+		return err
+	}
+	if err := e.position(chain, found, s); err != nil {
+		return err
+	}
+	if err := e.replay(chain); err != nil {
+		return err
+	}
+	if err := e.checkSegments(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (e *Engine) loadSnapshot() (*snapshot, error) {
+	numbers, err := listSnapshots(e.opts.FS, e.opts.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if len(numbers) == 0 {
+		return nil, e.corrupt(metaDir, 0, "there is no snapshot")
+	}
+	newest := numbers[len(numbers)-1]
+	name := snapshotName(newest)
+	b, err := readFile(e.opts.FS, e.path(name), 4<<30)
+	if err != nil {
+		return nil, err
+	}
+	s, err := decodeSnapshot(b)
+	if err == nil && s.journal != e.journal.id {
+		err = errors.New("it belongs to another directory")
+	}
+	if err == nil {
+		err = e.table.load(e, s)
+	}
+	if err != nil {
+		return nil, e.corrupt(name, 0, "%v", err)
+	}
+	e.flusher.snapshot = newest
+	return s, nil
+}
+
+// openJournalFiles opens the files, of which at least so many must be there.
+func (e *Engine) openJournalFiles(atLeast int) error {
+	names, err := e.opts.FS.List(e.path(journalDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	there := map[string]bool{}
+	for _, name := range names {
+		there[path.Join(journalDir, name)] = true
+	}
+	for i := 0; i < atLeast || there[journalFileName(i)]; i++ {
+		name := journalFileName(i)
+		f, err := e.opts.FS.Open(e.path(name), true)
+		if errors.Is(err, fs.ErrNotExist) {
+			return e.corrupt(name, 0, "the file is missing")
+		}
+		if err != nil {
+			return err
+		}
+		file := &journalFile{name: name, f: f}
+		e.journal.files = append(e.journal.files, file)
+		if file.size, err = f.Size(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foundBatch is a valid batch in a journal file.
+type foundBatch struct {
+	batchHeader
+	file *journalFile
+	pos  int64
+}
+
+// scanJournal finds all valid batches, old ones too.
+func (e *Engine) scanJournal() ([]foundBatch, error) {
+	var found []foundBatch
+	total := int64(0)
+	for _, f := range e.journal.files {
+		total += f.size
+	}
+	done := int64(0)
+	for _, f := range e.journal.files {
+		e.opts.Progress(Progress{Phase: "journal", Done: done, Total: total})
+		err := scanBatches(f.f, f.size, func(h *batchHeader, pos int64, _ []byte) error {
+			if h.journal == e.journal.id {
+				found = append(found, foundBatch{batchHeader: *h, file: f, pos: pos})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", f.name, err)
+		}
+		done += f.size
+	}
+	e.opts.Progress(Progress{Phase: "journal", Done: total, Total: total})
+	return found, nil
+}
+
+// chain returns the batches from the checkpoint on. They must follow one another without a gap. Behind the last
+// one there may be a batch that was being written: it is not valid, and nobody was told that it was durable.
+// But if a valid batch further on says that there was a durable one, or the snapshot does, it was damaged.
+func (e *Engine) chain(found []foundBatch, s *snapshot) ([]foundBatch, error) {
+	slices.SortFunc(found, func(a, b foundBatch) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.epoch, a.epoch), cmp.Compare(b.generation, a.generation))
+	})
+	next := s.checkpoint
+	var chain []foundBatch
+	for _, b := range found {
+		switch {
+		case b.at < next:
+			// Before the checkpoint, or the remains of what a later start wrote over.
+		case b.at == next:
+			chain = append(chain, b)
+			next = b.end()
+		case b.durable > next:
+			return nil, e.brokenChain(chain, next, fmt.Sprintf("%s says at byte %d that it was durable", e.path(b.file.name), b.pos))
+		}
+	}
+	if next < s.durable {
+		return nil, e.brokenChain(chain, next, "the newest snapshot says that it was durable")
+	}
+	return chain, nil
+}
+
+// brokenChain names the place where the chain should have gone on.
+func (e *Engine) brokenChain(chain []foundBatch, at lsn, why string) error {
+	where := e.journal.files[0]
+	pos := int64(0)
+	if len(chain) > 0 {
+		last := chain[len(chain)-1]
+		where, pos = last.file, last.pos+last.padded()
+	}
+	return e.corrupt(where.name, pos, "the batch with LSN %d is not there, or begins another file; %s", at, why)
+}
+
+// position sets up the journal to go on behind the chain.
+func (e *Engine) position(chain, found []foundBatch, s *snapshot) error {
+	j := e.journal
+	j.checkpoint, j.next, j.generation, j.epoch = s.checkpoint, s.checkpoint, s.generation, s.epoch
+	for _, b := range found {
+		j.generation = max(j.generation, b.generation)
+		j.epoch = max(j.epoch, b.epoch)
+	}
+	j.epoch++
+	for _, b := range chain {
+		f := b.file
+		if f.end == 0 {
+			f.start, f.generation = b.at, b.generation
+		}
+		f.end = b.end()
+		j.current, j.pos, j.next = f, b.pos+b.padded(), b.end()
+	}
+	for _, f := range j.files {
+		if f.end > 0 {
+			if err := f.f.Datasync(); err != nil {
+				return fmt.Errorf("sync %s: %w", f.name, err)
+			}
+			continue
+		}
+		if f.size != e.opts.JournalFileBytes {
+			if err := f.resize(e.opts.JournalFileBytes); err != nil {
+				return err
+			}
+		}
+		j.free = append(j.free, f)
+	}
+	e.durable.Store(uint64(j.next))
+	return nil
+}
+
+// replay applies the chain's frames again. Those that are in segments are known by their offsets.
+func (e *Engine) replay(chain []foundBatch) error {
+	logs := map[uint64]*logState{}
+	find := func(id uint64) *logState { return logs[id] }
+	addLogs := func() {
+		for _, tp := range e.table.topics {
+			for _, l := range tp.logs {
+				logs[l.id] = l
+			}
+		}
+	}
+	addLogs()
+	for i := range chain {
+		b := &chain[i]
+		e.opts.Progress(Progress{Phase: "replay", Done: int64(i), Total: int64(len(chain))})
+		buf := make([]byte, b.length)
+		if n, err := b.file.f.ReadAt(buf, b.pos); n < len(buf) {
+			return fmt.Errorf("read %s: %w", b.file.name, err)
+		}
+		err := eachFrame(&b.batchHeader, buf, func(h frameHeader, frame []byte) error {
+			if h.kind == frameRecords {
+				return e.replayRecords(&h, frame, b.at, find)
+			}
+			c, err := decodeChange(&h, frame[frameHeaderBytes:], find)
+			if err != nil || c == nil {
+				return err
+			}
+			c.apply(e)
+			if _, ok := c.(createChange); ok {
+				addLogs()
+			}
+			return nil
+		})
+		var real *shard.CorruptError
+		if errors.As(err, &real) {
+			return err
+		}
+		if err != nil {
+			return e.corrupt(b.file.name, b.pos, "%v", err)
+		}
+		if err := e.makeRoom(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, find func(uint64) *logState) error {
+	l := find(h.log)
+	switch {
+	case l == nil && h.log < e.table.nextLog:
+		return nil // of a deleted topic
+	case l == nil:
+		return fmt.Errorf("records of log %d, which was never made", h.log)
+	case l.gone || h.end() <= l.flushed:
+		return nil
+	case h.base != l.next:
+		return fmt.Errorf("log %d goes on at offset %d after %d", h.log, h.base, l.next)
+	}
+	l.next, l.durable = h.end(), h.end()
+	l.lastMillis = max(l.lastMillis, h.millis)
+	if h.end() <= l.first {
+		l.flushed = h.end()
+		return nil
+	}
+	en := &entry{log: l, buf: frame, base: h.base, end: h.end(), millis: h.millis, at: at}
+	l.cache = append(l.cache, en)
+	l.unflushed += en.charge()
+	e.budget.force(en.charge())
+	e.flusher.note(l, at, en.charge())
+	return nil
+}
+
+// makeRoom flushes what was replayed when it exceeds the cache. On a full disk it stays in memory, which is then
+// bounded by the journal's size: trims and deletes must still be possible.
+func (e *Engine) makeRoom() error {
+	if used, _ := e.budget.state(); used <= e.opts.CacheBytes {
+		return nil
+	}
+	if e.flusher.isFull.Load() {
+		return nil
+	}
+	if err := e.flusher.flushBefore(^lsn(0)); err != nil {
+		if !isFullError(err) {
+			return err
+		}
+		e.flusher.setFull(err)
+	}
+	e.budget.trimTo()
+	return nil
+}
+
+// checkSegments makes sure that every segment is there, and removes what belongs to none.
+func (e *Engine) checkSegments() error {
+	logs := map[uint64]*logState{}
+	for _, tp := range e.table.topics {
+		for _, l := range tp.logs {
+			logs[l.id] = l
+		}
+	}
+	dirs, err := e.opts.FS.List(e.path(shardsDir))
+	if err != nil {
+		return err
+	}
+	seen := map[uint64]bool{}
+	for i, dir := range dirs {
+		e.opts.Progress(Progress{Phase: "segments", Done: int64(i), Total: int64(len(dirs))})
+		id, err := strconv.ParseUint(dir, 10, 64)
+		if err != nil {
+			continue
+		}
+		if id >= e.table.nextLog {
+			return e.corrupt(path.Join(shardsDir, dir), 0, "no log of this number was ever made")
+		}
+		if l := logs[id]; l == nil {
+			e.flusher.doomed = append(e.flusher.doomed, &logState{id: id})
+		} else if err := e.checkLog(l); err != nil {
+			return err
+		}
+		seen[id] = true
+	}
+	for id, l := range logs {
+		if !seen[id] {
+			if err := e.checkThere(l, nil); err != nil {
+				return err
+			}
+		}
+	}
+	e.opts.Progress(Progress{Phase: "segments", Done: int64(len(dirs)), Total: int64(len(dirs))})
+	return nil
+}
+
+func (e *Engine) checkLog(l *logState) error {
+	dir := logDir(l.id)
+	names, err := e.opts.FS.List(e.path(dir))
+	if err != nil {
+		return err
+	}
+	sizes := map[shard.Offset]int64{}
+	for _, name := range names {
+		base, ok := parseSegmentName(name)
+		if !ok {
+			if strings.HasSuffix(name, tmpSuffix) {
+				continue
+			}
+			e.opts.Logger.Warn("this file does not belong here", "file", e.path(path.Join(dir, name)))
+			continue
+		}
+		known := slices.ContainsFunc(l.segments, func(s segment) bool { return s.base == base })
+		if !known { // begun after the snapshot and read again from the journal, or trimmed
+			if err := removeIfThere(e.opts.FS, e.path(path.Join(dir, name))); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := e.opts.FS.Stat(e.path(path.Join(dir, name)))
+		if err != nil {
+			return err
+		}
+		sizes[base] = info.Size
+	}
+	return e.checkThere(l, sizes)
+}
+
+// checkThere makes sure that all segments of a log that are not trimmed are there and long enough.
+func (e *Engine) checkThere(l *logState, sizes map[shard.Offset]int64) error {
+	for _, s := range l.segments {
+		if s.end <= l.first {
+			e.flusher.trimmed(l, 0)
+			continue
+		}
+		size, ok := sizes[s.base]
+		if !ok {
+			return e.corrupt(segmentName(l.id, s.base), 0, "the file is missing")
+		}
+		if size < s.bytes {
+			return e.corrupt(segmentName(l.id, s.base), size, "the file ends here and not at byte %d", s.bytes)
+		}
+	}
+	return nil
+}

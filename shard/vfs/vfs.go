@@ -1,0 +1,75 @@
+// Package vfs is the file system as the storage engine sees it: just the calls that storage needs, with what
+// each of them promises about durability. OS is the real one; Mem is its twin for tests, which can lose what
+// was not synced; Inject makes any of them fail at will.
+package vfs
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+// FS is a file system. Names are slash-separated paths. All methods may be called concurrently.
+//
+// A change of a directory (Create, Rename, Remove, MkdirAll) survives a power loss only after SyncDir of that
+// directory, and a file's bytes only after Datasync or Sync of the file; the one does not imply the other.
+type FS interface {
+	// Create makes a file that must not exist yet (fs.ErrExist) and opens it for reading and writing.
+	Create(name string) (File, error)
+	// Open opens an existing file for reading, and for writing too if write is set.
+	Open(name string, write bool) (File, error)
+	// List returns the sorted names of a directory's entries.
+	List(dir string) ([]string, error)
+	// Stat tells a file from a directory, and its size. fs.ErrNotExist if there is none.
+	Stat(name string) (Info, error)
+	// Rename replaces newName, atomically. Both are in the same directory.
+	Rename(oldName, newName string) error
+	// Remove removes a file or an empty directory.
+	Remove(name string) error
+	// MkdirAll makes a directory and the missing ones above it.
+	MkdirAll(dir string) error
+	// SyncDir makes the entries of a directory durable.
+	SyncDir(dir string) error
+	// Lock takes the exclusive lock of a file, which it makes if need be, until Close of what it returns or
+	// the end of the process. ErrLocked if it is taken.
+	Lock(name string) (io.Closer, error)
+	// Free returns the bytes that can still be written to the file system that holds dir.
+	Free(dir string) (int64, error)
+}
+
+// Info describes a file.
+type Info struct {
+	Size int64
+	Dir  bool
+}
+
+// File is an open file. All methods but Close may be called concurrently.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+
+	// Size returns the file's length.
+	Size() (int64, error)
+	// Truncate sets the length, and gives back what was preallocated beyond it.
+	Truncate(size int64) error
+	// Preallocate reserves space for the bytes [off, off+n), so that writing them cannot fail for lack of it.
+	// The length stays. Where the file system cannot do it, it does nothing.
+	Preallocate(off, n int64) error
+	// StartWriteback asks that the bytes [off, off+n) be written out soon, without waiting and without any
+	// promise. It keeps the disk evenly busy.
+	StartWriteback(off, n int64) error
+	// Datasync makes the bytes, and the length, durable. After an error nothing is known about what is on
+	// disk, and another call may wrongly report success.
+	Datasync() error
+	// Sync is Datasync and all other metadata.
+	Sync() error
+}
+
+// ErrLocked says that somebody else holds the lock.
+var ErrLocked = errors.New("locked by another process")
+
+// IsNoSpace tells whether an error means that the disk, or the quota, is full.
+func IsNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
