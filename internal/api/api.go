@@ -16,6 +16,9 @@ import (
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 )
 
+// Credential is a pair of keys whose signatures are accepted, and the account that owns what they create.
+type Credential = sigv4.Credential
+
 // Options say what the API serves. Streams and Firehose may be nil: then their operations are not there.
 type Options struct {
 	Streams  kinesis.Streams
@@ -23,7 +26,7 @@ type Options struct {
 
 	// Credentials are the keys whose signatures are accepted. None means that anybody is served, unsigned
 	// too, so that the listener must not be open to others.
-	Credentials []sigv4.Credential
+	Credentials []Credential
 	// Account owns what is created with credentials that have no account, or without any; default 000000000000.
 	Account string
 	// Region is that of requests whose signature names none; default us-east-1.

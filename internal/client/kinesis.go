@@ -1,0 +1,305 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/seed-462d9463/sluice/internal/api/wire"
+)
+
+// CreateStreamInput says what stream is to be made.
+type CreateStreamInput struct {
+	StreamName         string
+	ShardCount         int               `json:",omitempty"`
+	OnDemand           bool              `json:"-"`
+	MaxRecordSizeInKiB int               `json:",omitempty"`
+	Tags               map[string]string `json:",omitempty"`
+}
+
+// CreateStream makes a stream. It can be used at once.
+func (c *Client) CreateStream(ctx context.Context, in CreateStreamInput) error {
+	type mode struct{ StreamMode string }
+	body := struct {
+		CreateStreamInput
+		StreamModeDetails *mode `json:",omitempty"`
+	}{CreateStreamInput: in}
+	if in.OnDemand {
+		body.StreamModeDetails = &mode{"ON_DEMAND"}
+	}
+	return c.call(ctx, kinesis, "CreateStream", body, nil)
+}
+
+type streamName struct{ StreamName string }
+
+// DeleteStream removes a stream with all its records.
+func (c *Client) DeleteStream(ctx context.Context, stream string) error {
+	return c.call(ctx, kinesis, "DeleteStream", streamName{stream}, nil)
+}
+
+// Summary describes a stream.
+type Summary struct {
+	StreamName              string
+	StreamARN               string
+	StreamStatus            string
+	RetentionPeriodHours    int
+	OpenShardCount          int
+	MaxRecordSizeInKiB      int
+	StreamCreationTimestamp Time
+}
+
+// DescribeStreamSummary describes a stream.
+func (c *Client) DescribeStreamSummary(ctx context.Context, stream string) (Summary, error) {
+	var out struct{ StreamDescriptionSummary Summary }
+	err := c.call(ctx, kinesis, "DescribeStreamSummary", streamName{stream}, &out)
+	return out.StreamDescriptionSummary, err
+}
+
+// ListStreamsInput says which page of streams is wanted.
+type ListStreamsInput struct {
+	Limit     int    `json:",omitempty"`
+	NextToken string `json:",omitempty"`
+}
+
+// ListStreamsOutput is a page of streams.
+type ListStreamsOutput struct {
+	StreamNames    []string
+	HasMoreStreams bool
+	NextToken      string
+}
+
+// ListStreams lists streams by name.
+func (c *Client) ListStreams(ctx context.Context, in ListStreamsInput) (ListStreamsOutput, error) {
+	var out ListStreamsOutput
+	err := c.call(ctx, kinesis, "ListStreams", in, &out)
+	return out, err
+}
+
+// ListShardsInput says which shards are wanted: those of a stream, or the next page.
+type ListShardsInput struct {
+	StreamName string `json:",omitempty"`
+	NextToken  string `json:",omitempty"`
+	MaxResults int    `json:",omitempty"`
+}
+
+// ListShardsOutput is a page of shards.
+type ListShardsOutput struct {
+	Shards    []Shard
+	NextToken string
+}
+
+// Shard describes a shard.
+type Shard struct {
+	ShardID               string `json:"ShardId"`
+	ParentShardID         string `json:"ParentShardId"`
+	AdjacentParentShardID string `json:"AdjacentParentShardId"`
+	HashKeyRange          HashKeyRange
+	SequenceNumberRange   struct{ StartingSequenceNumber, EndingSequenceNumber string }
+}
+
+// HashKeyRange is the part of the ring that a shard takes, both ends included.
+type HashKeyRange struct{ StartingHashKey, EndingHashKey string }
+
+// ListShards lists a stream's shards.
+func (c *Client) ListShards(ctx context.Context, in ListShardsInput) (ListShardsOutput, error) {
+	var out ListShardsOutput
+	err := c.call(ctx, kinesis, "ListShards", in, &out)
+	return out, err
+}
+
+// PutRecordInput is a record.
+type PutRecordInput struct {
+	StreamName   string
+	PartitionKey string
+	Data         []byte
+}
+
+// PutRecordOutput is where a record stands.
+type PutRecordOutput struct {
+	ShardID        string `json:"ShardId"`
+	SequenceNumber string
+}
+
+// PutRecord writes a record.
+func (c *Client) PutRecord(ctx context.Context, in PutRecordInput) (PutRecordOutput, error) {
+	var out PutRecordOutput
+	err := c.call(ctx, kinesis, "PutRecord", in, &out)
+	return out, err
+}
+
+// PutRecordsInput is at most 500 records of at most 10 MiB together.
+type PutRecordsInput struct {
+	StreamName string
+	Records    []PutRecordsEntry
+}
+
+// PutRecordsEntry is a record among many.
+type PutRecordsEntry struct {
+	PartitionKey string
+	Data         []byte
+}
+
+// PutRecordsOutput tells what became of each record, in their order.
+type PutRecordsOutput struct {
+	FailedRecordCount int
+	Records           []PutRecordsResult
+}
+
+// PutRecordsResult is where a record stands, or why it was not written.
+type PutRecordsResult struct {
+	ShardID        string `json:"ShardId"`
+	SequenceNumber string
+	ErrorCode      string // "" when the record was written
+	ErrorMessage   string
+}
+
+// PutRecords writes records. Some may be refused while others are written; see FailedRecordCount.
+func (c *Client) PutRecords(ctx context.Context, in PutRecordsInput) (PutRecordsOutput, error) {
+	size := 64 + len(in.StreamName)
+	for i := range in.Records {
+		size += len(in.Records[i].Data)/3*4 + len(in.Records[i].PartitionKey) + 40
+	}
+	body := wire.AppendString(append(make([]byte, 0, size), `{"StreamName":`...), in.StreamName)
+	body = append(body, `,"Records":[`...)
+	for i := range in.Records {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = wire.AppendBlob(append(body, `{"Data":`...), in.Records[i].Data)
+		body = wire.AppendString(append(body, `,"PartitionKey":`...), in.Records[i].PartitionKey)
+		body = append(body, '}')
+	}
+	body = append(body, "]}"...)
+	var out PutRecordsOutput
+	err := c.send(ctx, kinesis, "PutRecords", body, &out)
+	return out, err
+}
+
+// PutAll is PutRecords, made again for the records that were refused, until all are written, ctx ends, or a
+// request fails as a whole. Records that are written again stand behind those that came later: who needs order
+// must not have others with the same key on their way. It returns the results by record; those that have an
+// ErrorCode were not written, or not for all that is known.
+func (c *Client) PutAll(ctx context.Context, in PutRecordsInput) ([]PutRecordsResult, error) {
+	results := make([]PutRecordsResult, len(in.Records))
+	places := make([]int, len(in.Records)) // of what is left to write
+	for i := range places {
+		places[i] = i
+	}
+	left := in.Records
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		out, err := c.PutRecords(ctx, PutRecordsInput{StreamName: in.StreamName, Records: left})
+		if err != nil {
+			return results, err
+		}
+		var again []PutRecordsEntry
+		var where []int
+		for i := range out.Records {
+			results[places[i]] = out.Records[i]
+			if out.Records[i].ErrorCode != "" {
+				again, where = append(again, left[i]), append(where, places[i])
+			}
+		}
+		if len(again) == 0 {
+			return results, nil
+		}
+		if len(again) < len(left) {
+			pause = firstPause // it goes on
+		}
+		left, places = again, where
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return results, ctx.Err()
+		}
+	}
+}
+
+// GetShardIteratorInput says where reading a shard begins.
+type GetShardIteratorInput struct {
+	StreamName             string
+	ShardID                string
+	ShardIteratorType      string    // TRIM_HORIZON, LATEST, AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER, AT_TIMESTAMP
+	StartingSequenceNumber string    // for those with a sequence number
+	Timestamp              time.Time // for AT_TIMESTAMP
+}
+
+// GetShardIterator returns an iterator for GetRecords. It is good for five minutes.
+func (c *Client) GetShardIterator(ctx context.Context, in GetShardIteratorInput) (string, error) {
+	body := struct {
+		StreamName             string
+		ShardID                string `json:"ShardId"`
+		ShardIteratorType      string
+		StartingSequenceNumber string   `json:",omitempty"`
+		Timestamp              *float64 `json:",omitempty"`
+	}{in.StreamName, in.ShardID, in.ShardIteratorType, in.StartingSequenceNumber, nil}
+	if !in.Timestamp.IsZero() {
+		body.Timestamp = new(float64(in.Timestamp.UnixMilli()) / 1000)
+	}
+	var out struct{ ShardIterator string }
+	err := c.call(ctx, kinesis, "GetShardIterator", body, &out)
+	return out.ShardIterator, err
+}
+
+// GetRecordsInput says from where records are wanted, and how many at most.
+type GetRecordsInput struct {
+	ShardIterator string
+	Limit         int `json:",omitempty"`
+}
+
+// GetRecordsOutput is what there was to read.
+type GetRecordsOutput struct {
+	Records            []Record
+	NextShardIterator  string // "" at the end of a closed shard
+	MillisBehindLatest int64
+	ChildShards        []ChildShard // at the end of a closed shard
+}
+
+// Record is a record.
+type Record struct {
+	SequenceNumber              string
+	PartitionKey                string
+	Data                        []byte
+	ApproximateArrivalTimestamp time.Time
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Record) UnmarshalJSON(text []byte) error {
+	type plain Record
+	in := struct {
+		*plain
+		ApproximateArrivalTimestamp Time
+	}{plain: (*plain)(r)}
+	err := json.Unmarshal(text, &in)
+	r.ApproximateArrivalTimestamp = in.ApproximateArrivalTimestamp.Time
+	return err
+}
+
+// ChildShard is a shard that took the place of one that was closed.
+type ChildShard struct {
+	ShardID      string `json:"ShardId"`
+	ParentShards []string
+	HashKeyRange HashKeyRange
+}
+
+// GetRecords reads records.
+func (c *Client) GetRecords(ctx context.Context, in GetRecordsInput) (GetRecordsOutput, error) {
+	var out GetRecordsOutput
+	err := c.call(ctx, kinesis, "GetRecords", in, &out)
+	return out, err
+}
+
+// Time is a time as AWS's JSON has it: seconds since 1970.
+type Time struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	var seconds float64
+	if err := json.Unmarshal(text, &seconds); err != nil {
+		return err
+	}
+	t.Time = time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
+	return nil
+}
