@@ -1,0 +1,246 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/google/go-cmp/cmp"
+)
+
+func load(t *testing.T, yaml string, environment map[string]string) (Config, error) {
+	t.Helper()
+	file := ""
+	if yaml != "" {
+		file = filepath.Join(t.TempDir(), "sluice.yaml")
+		if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(Default(), file, environment)
+}
+
+func TestWithoutAnySettingTheDefaultsAreValid(t *testing.T) {
+	c, err := load(t, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), c); diff != "" {
+		t.Error(diff)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if warnings := c.Warnings(); len(warnings) != 0 {
+		t.Errorf("warnings: %q", warnings)
+	}
+}
+
+func TestTheEnvironmentStandsOverTheFile(t *testing.T) {
+	c, err := load(t, `
+# what an operator would write
+listen: 127.0.0.1:1
+admin: 127.0.0.1:2
+region: eu-central-1
+shutdown_grace: 3s
+limits: off
+streams:
+  clicks: {limits: aws, write_records: 5}
+firehose: {uploads: 7}
+engine: {journal_files: 3}
+log: {level: debug, format: json}
+s3: {endpoint: "https://store", access_key: a, secret_key: b, path_style: true}
+credentials:
+  - {access_key_id: file, secret_access_key: one}
+  - {access_key_id: other, secret_access_key: two, account: "123456789012"}
+`, map[string]string{
+		"SLUICE_ADMIN": "127.0.0.1:3", "SLUICE_LIMITS": "aws", "SLUICE_LOG_LEVEL": "warn",
+		"SLUICE_FIREHOSE_UPLOADS": "9", "SLUICE_JOURNAL_FILES": "5", "SLUICE_S3_ENDPOINT": "http://there:9000",
+		"SLUICE_S3_TIMEOUT": "7s", "SLUICE_ACCESS_KEY_ID": "file", "SLUICE_SECRET_ACCESS_KEY": "from the environment",
+		"LISTEN": "not ours",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	want := Default()
+	want.Listen, want.Admin, want.Region, want.ShutdownGrace = "127.0.0.1:1", "127.0.0.1:3", "eu-central-1", 3*time.Second
+	want.Log = LogConfig{Level: "warn", Format: "json"}
+	want.Credentials = []Credential{
+		{AccessKeyID: "file", SecretAccessKey: "from the environment"},
+		{AccessKeyID: "other", SecretAccessKey: "two", Account: "123456789012"},
+	}
+	five, yes := 5, true
+	want.Streams.Streams = c.Streams.Streams
+	want.Firehose.Uploads, want.Engine.JournalFiles = 9, 5
+	want.Buckets.S3.Endpoint, want.Buckets.S3.AccessKey, want.Buckets.S3.SecretKey = "http://there:9000", "a", "b"
+	want.Buckets.S3.PathStyle, want.Buckets.S3.Timeout = &yes, 7*time.Second
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+	if got := c.Streams.Streams["clicks"]; got.Limits != "aws" || !reflect.DeepEqual(got.WriteRecords, &five) {
+		t.Errorf("the stream's own settings: %+v", got)
+	}
+}
+
+func TestMistakesInTheFileAreToldWithTheirLine(t *testing.T) {
+	for _, c := range []struct{ name, yaml, want string }{
+		{"an unknown key", "listen: a:1\nlisten_address: b:2\n", `sluice.yaml:2: there is no setting "listen_address" here`},
+		{"an unknown key inside", "log:\n  level: info\n  colour: red\n", `sluice.yaml:3: there is no setting "colour" here`},
+		{"an unknown key of a stream", "streams:\n  a:\n    limit: off\n", `sluice.yaml:3: there is no setting "limit" here`},
+		{"a key twice", "data: a\nadmin: b\ndata: c\n", `sluice.yaml:3: "data" is set already in line 1`},
+		{"a wrong kind", "region: r\nengine:\n  journal_files: many\n", "sluice.yaml:3: cannot unmarshal !!str `many` into int"},
+		{"a wrong duration", "\nshutdown_grace: soon\n", "sluice.yaml:2: cannot unmarshal !!str `soon` into time.Duration"},
+		{"broken YAML", "listen: [\n", "sluice.yaml:"},
+		{"two documents", "listen: a:1\n---\nlisten: b:2\n", "sluice.yaml:2: a second document"},
+		{"two mistakes", "one: 1\ntwo: 2\n", "sluice.yaml:2: there is no setting \"two\" here"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := load(t, c.yaml, nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAFileOfCommentsSetsNothing(t *testing.T) {
+	c, err := load(t, "# nothing here\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMistakesInTheEnvironmentNameTheVariable(t *testing.T) {
+	for variable, value := range map[string]string{
+		"SLUICE_SHUTDOWN_GRACE": "soon", "SLUICE_JOURNAL_FILES": "many",
+		"SLUICE_S3_PATH_STYLE": "perhaps", "SLUICE_ACCESS_KEY_ID": "alone",
+	} {
+		_, err := load(t, "", map[string]string{variable: value})
+		if err == nil || !strings.Contains(err.Error(), variable) {
+			t.Errorf("%s=%s: %v", variable, value, err)
+		}
+	}
+}
+
+func TestWhatIsWrongIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   string // empty: valid
+	}{
+		{"localhost", func(c *Config) { c.Listen = "localhost:0" }, ""},
+		{"IPv6 loopback", func(c *Config) { c.Listen = "[::1]:0" }, ""},
+		{"all interfaces without credentials", func(c *Config) { c.Listen = ":4566" }, "SLUICE_ACCESS_KEY_ID"},
+		{"another address without credentials", func(c *Config) { c.Listen = "192.0.2.1:4566" }, "no credentials are set"},
+		{"IPv6 any without credentials", func(c *Config) { c.Listen = "[::]:4566" }, "no credentials are set"},
+		{"all interfaces with credentials", func(c *Config) {
+			c.Listen, c.Credentials = "0.0.0.0:4566", []Credential{{AccessKeyID: "a", SecretAccessKey: "b"}}
+		}, ""},
+		{"admin on all interfaces", func(c *Config) { c.Admin = "0.0.0.0:4567" }, ""},
+		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen:"},
+		{"no admin port", func(c *Config) { c.Admin = "127.0.0.1" }, "admin:"},
+		{"half a key pair", func(c *Config) { c.Credentials = []Credential{{AccessKeyID: "a"}} }, "credentials[0]"},
+		{"a key twice", func(c *Config) {
+			c.Credentials = []Credential{{AccessKeyID: "a", SecretAccessKey: "b"}, {AccessKeyID: "a", SecretAccessKey: "c"}}
+		}, "credentials[1]: access_key_id \"a\" is given twice"},
+		{"a pair's account", func(c *Config) {
+			c.Credentials = []Credential{{AccessKeyID: "a", SecretAccessKey: "b", Account: "me"}}
+		}, "twelve digits"},
+		{"account", func(c *Config) { c.Account = "1" }, "account:"},
+		{"region", func(c *Config) { c.Region = "Middle Earth" }, "region:"},
+		{"no data", func(c *Config) { c.Data = "" }, "data:"},
+		{"log level", func(c *Config) { c.Log.Level = "loud" }, "log.level"},
+		{"log format", func(c *Config) { c.Log.Format = "xml" }, "log.format"},
+		{"grace", func(c *Config) { c.ShutdownGrace = -1 }, "shutdown_grace"},
+		{"limits", func(c *Config) { c.Streams.Limits = "none" }, "limits:"},
+		{"engine", func(c *Config) { c.Engine.JournalFiles = 1 }, "engine: journal_files"},
+		{"firehose", func(c *Config) { c.Firehose.Uploads = -1 }, "firehose: uploads"},
+		{"keys without a store", func(c *Config) { c.Buckets.S3.AccessKey = "a" }, "s3:"},
+		{"a store without keys", func(c *Config) { c.Buckets.S3.Endpoint = "http://a" }, "s3: access_key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := Default()
+			c.change(&config)
+			err := config.Validate()
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v; want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAddressesThatOthersReachAreWarnedAbout(t *testing.T) {
+	c := Default()
+	c.Listen, c.Admin = "0.0.0.0:0", "0.0.0.0:0"
+	if got := c.Warnings(); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestVariablesThatAreNoSettingAreFound(t *testing.T) {
+	got := UnknownVariables(map[string]string{
+		"SLUICE_LISTN": "x", "SLUICE_LISTEN": "x", "SLUICE_CONFIG": "x", "SLUICE_S3_ENDPOINT": "x", "PATH": "x",
+	})
+	if diff := cmp.Diff([]string{"SLUICE_LISTN"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEverySettingIsInTheReference(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference := string(page)
+	var c Config
+	fields, err := env.GetFieldParamsWithOptions(&c, env.Options{Environment: map[string]string{}, Prefix: EnvPrefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range fields {
+		if !strings.Contains(reference, "`"+f.Key+"`") {
+			t.Errorf("docs/configuration.md does not have the variable %s", f.Key)
+		}
+	}
+	for _, key := range yamlKeys(reflect.TypeOf(c), "") {
+		if !strings.Contains(reference, "`"+key+"`") {
+			t.Errorf("docs/configuration.md does not have the setting %s", key)
+		}
+	}
+}
+
+// yamlKeys lists the settings of a file by their paths.
+func yamlKeys(of reflect.Type, path string) (keys []string) {
+	for field := range of.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		inner := field.Type
+		switch {
+		case name == "-":
+			continue
+		case options == "inline":
+			keys = append(keys, yamlKeys(inner, path)...)
+			continue
+		}
+		switch inner.Kind() {
+		case reflect.Struct:
+			keys = append(keys, yamlKeys(inner, path+name+".")...)
+		case reflect.Map:
+			keys = append(keys, yamlKeys(inner.Elem(), path+name+".NAME.")...)
+		case reflect.Slice:
+			keys = append(keys, yamlKeys(inner.Elem(), path+name+"[].")...)
+		default:
+			keys = append(keys, path+name)
+		}
+	}
+	return keys
+}

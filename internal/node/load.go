@@ -1,0 +1,146 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+	"go.yaml.in/yaml/v3"
+)
+
+// EnvPrefix begins the name of every environment variable that is a setting.
+const EnvPrefix = "SLUICE_"
+
+// Load puts the file (none if it is empty) over the defaults, and the environment over that. It reads
+// strictly: a key that is no setting, or one given twice, is an error that names file and line. Validate is
+// left to the caller, who may put flags over the result first.
+func Load(defaults Config, file string, environment map[string]string) (Config, error) {
+	c := defaults
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+		}
+		if err := decode(file, data, &c); err != nil {
+			return Config{}, err
+		}
+	}
+	if err := env.ParseWithOptions(&c, env.Options{Environment: environment, Prefix: EnvPrefix}); err != nil {
+		return Config{}, environmentError(environment, err)
+	}
+	if err := c.addEnvironmentCredential(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// UnknownVariables lists what begins like a setting in the environment and is none. It may be a typing error;
+// it is no error, since orchestrators put variables of their own under a service's name.
+func UnknownVariables(environment map[string]string) []string {
+	known := map[string]bool{EnvPrefix + "CONFIG": true}
+	for _, name := range variables() {
+		known[name] = true
+	}
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		if strings.HasPrefix(name, EnvPrefix) && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+func decode(file string, data []byte, into *Config) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	switch err := decoder.Decode(into); {
+	case errors.Is(err, io.EOF): // nothing but comments
+		return nil
+	case err != nil:
+		return fileError(file, err)
+	}
+	var more yaml.Node
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return fileError(file, err)
+		}
+		return fmt.Errorf("%s:%d: a second document; a configuration is one", file, more.Line)
+	}
+	return nil
+}
+
+var (
+	yamlLine    = regexp.MustCompile(`^(?:yaml: )?(?:while .*: )?line (\d+): (.*)$`)
+	yamlUnknown = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+	yamlTwice   = regexp.MustCompile(`^mapping key "([^"]+)" already defined at line (\d+)$`)
+)
+
+// fileError puts the decoder's messages in the form file:line: what is wrong, one a line.
+func fileError(file string, err error) error {
+	messages := []string{err.Error()}
+	var typed *yaml.TypeError
+	if errors.As(err, &typed) {
+		messages = typed.Errors
+	}
+	problems := make([]error, 0, len(messages))
+	for _, message := range messages {
+		position := file
+		if m := yamlLine.FindStringSubmatch(message); m != nil {
+			position, message = file+":"+m[1], m[2]
+		}
+		if m := yamlUnknown.FindStringSubmatch(message); m != nil {
+			message = fmt.Sprintf("there is no setting %q here", m[1])
+		}
+		if m := yamlTwice.FindStringSubmatch(message); m != nil {
+			message = fmt.Sprintf("%q is set already in line %s", m[1], m[2])
+		}
+		problems = append(problems, fmt.Errorf("%s: %s", position, message))
+	}
+	return errors.Join(problems...)
+}
+
+// environmentError tells which variables are wrong. The parser names fields of Go structs, which nobody outside
+// knows, so each variable is tried alone.
+func environmentError(environment map[string]string, err error) error {
+	var problems []error
+	for _, name := range variables() {
+		value, ok := environment[name]
+		if !ok {
+			continue
+		}
+		var c Config
+		alone := env.Options{Environment: map[string]string{name: value}, Prefix: EnvPrefix}
+		if err := env.ParseWithOptions(&c, alone); err != nil {
+			if parse, ok := errors.AsType[env.ParseError](err); ok {
+				err = parse.Err
+			}
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if len(problems) == 0 {
+		return fmt.Errorf("environment: %w", err)
+	}
+	return errors.Join(problems...)
+}
+
+// variables are the names of all settings that the environment can have, sorted.
+func variables() []string {
+	var c Config
+	fields, err := env.GetFieldParamsWithOptions(&c, env.Options{Environment: map[string]string{}, Prefix: EnvPrefix})
+	if err != nil {
+		panic(err) // a tag in a Config is wrong
+	}
+	names := make([]string, 0, len(fields))
+	for _, f := range fields {
+		names = append(names, f.Key)
+	}
+	slices.Sort(names)
+	return names
+}

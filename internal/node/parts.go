@@ -1,0 +1,179 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/seed-462d9463/sluice/firehose"
+	"github.com/seed-462d9463/sluice/internal/api"
+	"github.com/seed-462d9463/sluice/internal/catalog"
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+	"github.com/seed-462d9463/sluice/sinks"
+	"github.com/seed-462d9463/sluice/sinks/all"
+	"github.com/seed-462d9463/sluice/stream"
+)
+
+// parts are what a running node is made of, from the lowest floor to the highest.
+type parts struct {
+	engine   shard.Engine
+	catalog  *catalog.Catalog
+	streams  *stream.Service
+	buckets  sinks.Opener
+	firehose *firehose.Service
+	handler  http.Handler
+
+	started []part // in the order of their start
+}
+
+type part struct {
+	name  string
+	close func() error
+}
+
+func (p *parts) add(name string, close func() error) {
+	p.started = append(p.started, part{name, close})
+}
+
+// close takes down what was started, the last first. It may be called after a start that failed half-way.
+func (p *parts) close(logger *slog.Logger) error {
+	var problems []error
+	for len(p.started) > 0 {
+		last := p.started[len(p.started)-1]
+		p.started = p.started[:len(p.started)-1]
+		logger.Debug("closing", "part", last.name)
+		if err := last.close(); err != nil {
+			problems = append(problems, fmt.Errorf("close %s: %w", last.name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// provision starts the parts, each on those below it.
+func (p *parts) provision(ctx context.Context, n *Node) error {
+	for _, start := range []func(context.Context, *Node) error{
+		p.openEngine, p.openCatalog, p.openStreams, p.openBuckets, p.openFirehose, p.openEdge,
+	} {
+		if err := start(ctx, n); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *parts) openEngine(_ context.Context, n *Node) error {
+	dir := n.config.Data
+	if err := makeDataDir(dir); err != nil {
+		return err
+	}
+	engine, err := journal.Open(journal.Options{
+		FS: vfs.OS(), Dir: dir, Config: n.config.Engine,
+		Logger: n.logger, Registerer: n.registry,
+		Progress: func(at journal.Progress) {
+			n.ready.set(false, "recovering: %s, %d of %d", at.Phase, at.Done, at.Total)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	p.engine = engine
+	p.add("the log", engine.Close)
+	return nil
+}
+
+// makeDataDir makes the directory that everything is kept in, readable by this user and group only.
+func makeDataDir(dir string) error {
+	err := os.MkdirAll(dir, 0o750)
+	if err == nil {
+		return nil
+	}
+	const remedy = "give another one with --data or SLUICE_DATA"
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("cannot make the data directory %s: this user may not write there; %s", absolute(dir), remedy)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("cannot make the data directory %s: a file is in its place; %s", absolute(dir), remedy)
+	default:
+		return fmt.Errorf("cannot make the data directory: %w; %s", err, remedy)
+	}
+}
+
+func absolute(dir string) string {
+	if full, err := filepath.Abs(dir); err == nil {
+		return full
+	}
+	return dir
+}
+
+func (p *parts) openCatalog(ctx context.Context, n *Node) error {
+	n.ready.set(false, "reading the catalog")
+	c, err := catalog.Open(ctx, p.engine, catalog.Options{Logger: n.logger})
+	if err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	p.catalog = c
+	p.add("the catalog", c.Close)
+	return nil
+}
+
+func (p *parts) openStreams(ctx context.Context, n *Node) error {
+	n.ready.set(false, "opening the streams")
+	s, err := stream.New(ctx, stream.Options{
+		Engine: p.engine, Catalog: p.catalog, Config: n.config.Streams,
+		Logger: n.logger, Registerer: n.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("streams: %w", err)
+	}
+	p.streams = s
+	p.add("the streams", s.Close)
+	return nil
+}
+
+func (p *parts) openBuckets(_ context.Context, n *Node) error {
+	opener, err := all.Open(n.config.buckets())
+	if err != nil {
+		return fmt.Errorf("buckets: %w", err)
+	}
+	p.buckets = sinks.WithMetrics(opener, n.registry)
+	p.add("the buckets", opener.Close)
+	return nil
+}
+
+func (p *parts) openFirehose(ctx context.Context, n *Node) error {
+	n.ready.set(false, "opening the delivery streams")
+	s, err := firehose.New(ctx, firehose.Options{
+		Engine: p.engine, Catalog: p.catalog, Sources: sources{p.streams}, Buckets: p.buckets,
+		Config: n.config.Firehose, Logger: n.logger, Registerer: n.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("delivery streams: %w", err)
+	}
+	p.firehose = s
+	p.add("the delivery streams", func() error { s.Close(); return nil })
+	return nil
+}
+
+func (p *parts) openEdge(_ context.Context, n *Node) error {
+	handler, err := api.New(api.Options{
+		Streams: p.streams, Firehose: p.firehose, Credentials: n.credentials(),
+		Account: n.config.Account, Region: n.config.Region,
+		Logger: n.logger, Registerer: n.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
+	p.handler = handler
+	return nil
+}
