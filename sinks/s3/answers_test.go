@@ -79,13 +79,15 @@ func TestAKeyThatTheStoreRefusesIsAnInvalidKey(t *testing.T) {
 
 // recorder is a store that takes everything and remembers the last request.
 type recorder struct {
-	request *http.Request
-	body    []byte
+	request  *http.Request
+	requests int
+	bytes    int64 // of the last body, as it was sent: with signatures in between on plain HTTP
 }
 
 func (s *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.request = r
-	s.body, _ = io.ReadAll(r.Body)
+	s.requests++
+	s.bytes, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("ETag", `"etag"`)
 }
 
@@ -109,6 +111,20 @@ func TestTheRequestSaysWhatTheObjectIs(t *testing.T) {
 		if got := taker.request.URL.Path; got != "/bucket/dir/key with ü.gz" {
 			t.Errorf("path %q", got)
 		}
+	}
+}
+
+func TestAnObjectOfUsualSizeIsOneRequest(t *testing.T) {
+	taker := &recorder{}
+	store := httptest.NewServer(taker)
+	defer store.Close()
+	const size = 40 << 20
+	err := open(t, storeConfig(t, store.URL), "bucket").Put(t.Context(), sinks.Object{Key: "key", Body: zeros(size)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taker.requests != 1 || taker.request.Method != http.MethodPut || taker.request.URL.RawQuery != "" || taker.bytes < size {
+		t.Errorf("%d requests, the last one %s %s with %d bytes", taker.requests, taker.request.Method, taker.request.URL, taker.bytes)
 	}
 }
 
