@@ -13,10 +13,10 @@ import (
 var readLimit = shard.Limit{Records: 1024, Bytes: 4 << 20}
 
 // run applies the log as it grows, until Close or an error.
-func (c *Catalog) run() {
+func (c *Catalog) run(ctx context.Context) {
 	for {
-		if err := c.follow(c.ctx); err != nil {
-			if c.ctx.Err() != nil {
+		if err := c.follow(ctx); err != nil {
+			if ctx.Err() != nil {
 				err = ErrClosed
 			} else {
 				c.logger.Error("the catalog has stopped", "error", err)
@@ -43,11 +43,11 @@ func (c *Catalog) follow(ctx context.Context) error {
 			"position", c.position, "first", first)
 		return c.load(ctx)
 	}
-	return c.apply(records)
+	return c.apply(ctx, records)
 }
 
 // apply applies records, which begin at or after position with none left out.
-func (c *Catalog) apply(records []shard.Record) error {
+func (c *Catalog) apply(ctx context.Context, records []shard.Record) error {
 	for i := range records {
 		r, err := decode(records[i].Value, false)
 		if err != nil {
@@ -62,7 +62,7 @@ func (c *Catalog) apply(records []shard.Record) error {
 		c.position = records[i].Offset + 1
 		// The node whose change made the log long writes the snapshot, lest all do it at once.
 		if r.proposal != nil && r.proposal.writer == c.writer {
-			c.considerSnapshot()
+			c.considerSnapshot(ctx)
 		}
 	}
 	return nil
@@ -89,9 +89,9 @@ func (c *Catalog) decide(p *proposal, at shard.Offset) {
 		c.notify(Event{Entry: d.entry}, existed)
 	}
 	if p.writer == c.writer {
-		if decided, ok := c.deciding[p.number]; ok {
+		if u, ok := c.deciding[p.number]; ok {
 			delete(c.deciding, p.number)
-			decided <- d
+			u.decided <- d
 		}
 	}
 }
@@ -131,20 +131,29 @@ func (c *Catalog) load(ctx context.Context) error {
 		if done, err := c.applyAll(ctx); err != nil {
 			return err
 		} else if done {
-			return c.trimTo(ctx, best)
+			c.setSkipped(from)
+			c.trimTo(ctx, best)
+			return nil
 		}
 	}
 }
 
-// trimTo drops what the snapshot made needless, for the case that a crash kept its writer from doing so.
-func (c *Catalog) trimTo(ctx context.Context, s *snapshotInLog) error {
+func (c *Catalog) setSkipped(before shard.Offset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.skipped = before
+	c.dropSkipped()
+}
+
+// trimTo drops what the snapshot made needless, for the case that a crash kept its writer from doing so. The
+// catalog is good without it, and the next snapshot tries again.
+func (c *Catalog) trimTo(ctx context.Context, s *snapshotInLog) {
 	if first, _ := c.log.Bounds(); s == nil || s.through <= first {
-		return nil
+		return
 	}
-	if err := c.log.Trim(ctx, s.through); err != nil {
-		return fmt.Errorf("trim the log: %w", err)
+	if err := c.log.Trim(ctx, s.through); err != nil && ctx.Err() == nil {
+		c.logger.Warn("trimming the catalog's log failed; the next snapshot tries again", "error", err)
 	}
-	return nil
 }
 
 // applyAll applies what is durable from position on. It gives up, without error, when records were trimmed
@@ -161,21 +170,16 @@ func (c *Catalog) applyAll(ctx context.Context) (done bool, err error) {
 		if len(records) == 0 {
 			return true, nil
 		}
-		if err := c.apply(records); err != nil {
+		if err := c.apply(ctx, records); err != nil {
 			return false, err
 		}
 	}
 }
 
-// replaceState puts a newer state in the place of this one. What was proposed and not decided may have been
-// decided in records that this node will never see.
+// replaceState puts a newer state in the place of this one.
 func (c *Catalog) replaceState(next *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for number, decided := range c.deciding {
-		delete(c.deciding, number)
-		decided <- decision{err: ErrUnknown}
-	}
 	old := c.state
 	c.state = next
 	for k, e := range old.entries {

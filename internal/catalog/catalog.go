@@ -79,9 +79,8 @@ type Catalog struct {
 	writer    uint64        // tells our proposals and snapshots from those of others
 	numbers   atomic.Uint64 // of proposals and snapshots
 	running   sync.WaitGroup
-	ctx       context.Context // ends with Close
-	stop      context.CancelFunc
-	failed    chan struct{} // closed once err is set
+	stop      context.CancelFunc // ends what is running
+	failed    chan struct{}      // closed once err is set
 
 	// Of run alone.
 	position     shard.Offset // the next record to be applied
@@ -91,8 +90,16 @@ type Catalog struct {
 	mu       sync.RWMutex // guards what follows
 	state    *state
 	watchers map[string]map[*Watcher]struct{} // by kind
-	deciding map[uint64]chan<- decision       // our proposals that were not applied yet, by number
+	deciding map[uint64]*undecided            // our proposals that were not applied yet, by number
+	skipped  shard.Offset                     // records before it that were not applied are known from a snapshot alone
 	err      error                            // why there will be no more changes
+}
+
+// undecided is a proposal of ours on its way.
+type undecided struct {
+	decided chan decision // of capacity 1: it is decided once
+	written bool          // it stands at offset
+	offset  shard.Offset
 }
 
 // decision is what became of a proposal.
@@ -118,13 +125,15 @@ func Open(ctx context.Context, engine shard.Engine, options Options) (*Catalog, 
 	}
 	c := &Catalog{
 		log: log, logger: options.Logger, minGrowth: options.SnapshotBytes, writer: rand.Uint64(), failed: make(chan struct{}),
-		state: newState(), watchers: map[string]map[*Watcher]struct{}{}, deciding: map[uint64]chan<- decision{},
+		state: newState(), watchers: map[string]map[*Watcher]struct{}{}, deciding: map[uint64]*undecided{},
 	}
 	if err := c.load(ctx); err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
-	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.running.Go(c.run)
+	// It lives until Close, not as long as the opening may take.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	c.running.Go(func() { c.run(running) })
 	return c, nil
 }
 
@@ -212,36 +221,62 @@ func (c *Catalog) propose(ctx context.Context, p *proposal) (Entry, error) {
 		return Entry{}, err
 	}
 	p.writer, p.number = c.writer, c.numbers.Add(1)
-	decided := make(chan decision, 1)
-	c.mu.Lock()
-	if c.err != nil {
-		defer c.mu.Unlock()
-		return Entry{}, c.err
-	}
-	c.deciding[p.number] = decided
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.deciding, p.number)
-	}()
-	pending := c.log.Append(ctx, []shard.Record{{Value: appendProposal(nil, p)}})
-	if _, err := pending.Wait(ctx); err != nil {
-		return Entry{}, fmt.Errorf("write %s to the catalog: %w", p.key, err)
-	}
-	select {
-	case d := <-decided:
-		return d.entry, d.err
-	case <-c.failed:
-	case <-ctx.Done():
-	}
-	select { // decided at the same moment
-	case d := <-decided:
-		return d.entry, d.err
-	default:
-	}
-	if err := c.Err(); err != nil {
+	u, err := c.register(p.number)
+	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{}, fmt.Errorf("wait for the change of %s: %w", p.key, ctx.Err())
+	defer c.unregister(p.number)
+	at, err := c.log.Append(ctx, []shard.Record{{Value: appendProposal(nil, p)}}).Wait(ctx)
+	if err != nil {
+		return Entry{}, fmt.Errorf("write %s to the catalog: %w", p.key, err)
+	}
+	c.written(u, at.First)
+	select {
+	case d := <-u.decided:
+		return d.entry, d.err
+	case <-c.failed:
+		err = c.Err()
+	case <-ctx.Done():
+		err = fmt.Errorf("wait for the change of %s: %w", p.key, ctx.Err())
+	}
+	select {
+	case d := <-u.decided: // at the same moment
+		return d.entry, d.err
+	default:
+		return Entry{}, err
+	}
+}
+
+func (c *Catalog) register(number uint64) (*undecided, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	u := &undecided{decided: make(chan decision, 1)}
+	c.deciding[number] = u
+	return u, nil
+}
+
+func (c *Catalog) unregister(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.deciding, number)
+}
+
+func (c *Catalog) written(u *undecided, at shard.Offset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u.written, u.offset = true, at
+	c.dropSkipped()
+}
+
+// dropSkipped gives up on proposals whose records were trimmed before this node had read them. c.mu is held.
+func (c *Catalog) dropSkipped() {
+	for number, u := range c.deciding {
+		if u.written && u.offset < c.skipped {
+			delete(c.deciding, number)
+			u.decided <- decision{err: ErrUnknown}
+		}
+	}
 }

@@ -23,7 +23,7 @@ type snapshotInLog struct {
 }
 
 // considerSnapshot starts a snapshot if the log has grown to a multiple of what is alive. Of run alone.
-func (c *Catalog) considerSnapshot() {
+func (c *Catalog) considerSnapshot(ctx context.Context) {
 	if c.grown <= max(c.minGrowth, 4*c.state.bytes) || !c.snapshotting.CompareAndSwap(false, true) {
 		return
 	}
@@ -32,7 +32,7 @@ func (c *Catalog) considerSnapshot() {
 	entries, through := c.state.all(""), c.position-1
 	c.running.Go(func() {
 		defer c.snapshotting.Store(false)
-		if err := c.writeSnapshot(c.ctx, entries, through); err != nil && c.ctx.Err() == nil {
+		if err := c.writeSnapshot(ctx, entries, through); err != nil && ctx.Err() == nil {
 			c.logger.Warn("writing a snapshot of the catalog failed; it is tried again later", "error", err)
 		}
 	})
