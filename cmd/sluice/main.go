@@ -1,0 +1,100 @@
+// Command sluice runs and talks to Sluice: Kinesis Data Streams and Firehose on your own disks.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as the help of the root command lists them.
+const (
+	exitOK     = 0
+	exitFailed = 1 // what was asked for was not, or not wholly, done
+	exitUsage  = 2 // the command line is wrong
+	exitConfig = 3 // the configuration is wrong
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	// The first signal ends what runs, cleanly. From then on signals have their own effect again, so that a
+	// second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	err := rootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(os.Stderr, "sluice: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
+	return exitFailed
+}
+
+// codedError gives the process another exit code than exitFailed.
+type codedError struct {
+	error
+	code int
+}
+
+func (e *codedError) Unwrap() error { return e.error }
+
+func usageError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codedError{error: err, code: exitUsage}
+}
+
+func configError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codedError{error: err, code: exitConfig}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "Kinesis Data Streams and Firehose on your own disks",
+		Long: `Sluice keeps records in durable, ordered shards on your own disks and delivers them to
+objects, and speaks the wire protocols of Kinesis Data Streams and Firehose.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration.`,
+		Args:          arguments(cobra.NoArgs),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+	})
+	root.AddCommand(
+		serveCommand(), demoCommand(), putCommand(), tailCommand(), checkCommand(), versionCommand(),
+	)
+	return root
+}
+
+// arguments makes a wrong number of arguments a usage error that names the command's help.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+		}
+		return nil
+	}
+}

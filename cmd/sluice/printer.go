@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// recordPrinter writes records of several shards, whole ones, one after the other.
+type recordPrinter struct {
+	asJSON bool
+
+	mu    sync.Mutex // guards out and left
+	out   *bufio.Writer
+	left  int64 // records that may still be printed
+	limit bool
+}
+
+// errEnough: as many records as were asked for are printed.
+var errEnough = errors.New("enough records")
+
+func newRecordPrinter(w io.Writer, asJSON bool, limit int64) *recordPrinter {
+	return &recordPrinter{asJSON: asJSON, out: bufio.NewWriterSize(w, 64<<10), left: limit, limit: limit > 0}
+}
+
+// printed is a record as it is shown.
+type printed struct {
+	Shard          string    `json:"shard"`
+	SequenceNumber string    `json:"sequenceNumber"`
+	PartitionKey   string    `json:"partitionKey"`
+	Arrival        time.Time `json:"arrival"`
+	Data           *string   `json:"data,omitempty"`
+	Base64         []byte    `json:"dataBase64,omitempty"`
+	raw            []byte
+}
+
+// print writes the records of one shard and sends them on their way. errEnough with the last record.
+func (p *recordPrinter) print(records []printed) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range records {
+		if p.limit && p.left == 0 {
+			break
+		}
+		if err := p.write(&records[i]); err != nil {
+			return err
+		}
+		p.left--
+	}
+	if err := p.out.Flush(); err != nil {
+		return err
+	}
+	if p.limit && p.left == 0 {
+		return errEnough
+	}
+	return nil
+}
+
+func (p *recordPrinter) write(r *printed) error {
+	line := r.raw
+	if p.asJSON {
+		if utf8.Valid(r.raw) {
+			text := string(r.raw)
+			r.Data = &text
+		} else {
+			r.Base64 = r.raw
+		}
+		var err error
+		if line, err = json.Marshal(r); err != nil {
+			return err
+		}
+	}
+	if _, err := p.out.Write(line); err != nil {
+		return err
+	}
+	return p.out.WriteByte('\n')
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-462d9463/sluice/internal/node"
+)
+
+func serveCommand() *cobra.Command {
+	var flags nodeFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve Kinesis Data Streams and Firehose",
+		Long: `Serves Kinesis Data Streams and Firehose until SIGINT or SIGTERM. Then requests in flight are
+finished and what is buffered is kept for the next start. A second signal ends the process at once;
+nothing that was acknowledged is lost by that either.
+
+No file is needed. Settings come from --config, over that from SLUICE_… variables, over that from flags.
+Without credentials (SLUICE_ACCESS_KEY_ID and SLUICE_SECRET_ACCESS_KEY, or credentials: in the file) any
+request is accepted, and only addresses of this machine's loopback may be listened on.
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong command line, 3 wrong configuration.`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := flags.load(cmd, nil)
+			if err != nil {
+				return err
+			}
+			n, err := node.New(config, node.Options{
+				Logger:  slog.New(config.Log.Handler(cmd.ErrOrStderr())),
+				Version: versionName(),
+			})
+			if err != nil {
+				return err
+			}
+			return n.Run(cmd.Context())
+		},
+	}
+	flags.register(cmd, node.Default())
+	return cmd
+}
