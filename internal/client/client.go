@@ -117,22 +117,18 @@ var (
 // maxAnswer bounds what is read of an answer: GetRecords returns 10 MiB of data, in base64, and keys.
 const maxAnswer = 64 << 20
 
-// call makes a request, again if it may, and decodes the answer into output, unless that is nil.
-func (c *Client) call(ctx context.Context, s service, operation string, input, output any) error {
-	body, err := json.Marshal(input)
-	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
-	}
-	return c.send(ctx, s, operation, body, output)
-}
-
 // Pauses between attempts.
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = 5 * time.Second
 )
 
-func (c *Client) send(ctx context.Context, s service, operation string, body []byte, output any) error {
+// call makes a request, again if it may, and decodes the answer into output, unless that is nil.
+func (c *Client) call(ctx context.Context, s service, operation string, input, output any) error {
+	body, err := json.Marshal(input)
+	if err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
 	pause := firstPause
 	for attempt := 0; ; attempt++ {
 		err := c.attempt(ctx, s, operation, body, output)

@@ -108,7 +108,7 @@ func (c *Client) PutDeliveryRecord(ctx context.Context, name string, data []byte
 	in := struct {
 		DeliveryStreamName string
 		Record             blob
-	}{name, blob{data}}
+	}{name, blob{present(data)}}
 	var out struct {
 		RecordID string `json:"RecordId"`
 	}
@@ -136,7 +136,7 @@ func (c *Client) PutRecordBatch(ctx context.Context, name string, records [][]by
 		Records            []blob
 	}{DeliveryStreamName: name}
 	for _, data := range records {
-		in.Records = append(in.Records, blob{data})
+		in.Records = append(in.Records, blob{present(data)})
 	}
 	var out PutRecordBatchOutput
 	err := c.call(ctx, firehose, "PutRecordBatch", in, &out)

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"math"
 	"time"
-
-	"github.com/seed-462d9463/sluice/internal/api/wire"
 )
 
 // CreateStreamInput says what stream is to be made.
@@ -123,6 +121,7 @@ type PutRecordOutput struct {
 
 // PutRecord writes a record.
 func (c *Client) PutRecord(ctx context.Context, in PutRecordInput) (PutRecordOutput, error) {
+	in.Data = present(in.Data)
 	var out PutRecordOutput
 	err := c.call(ctx, kinesis, "PutRecord", in, &out)
 	return out, err
@@ -156,24 +155,22 @@ type PutRecordsResult struct {
 
 // PutRecords writes records. Some may be refused while others are written; see FailedRecordCount.
 func (c *Client) PutRecords(ctx context.Context, in PutRecordsInput) (PutRecordsOutput, error) {
-	size := 64 + len(in.StreamName)
-	for i := range in.Records {
-		size += len(in.Records[i].Data)/3*4 + len(in.Records[i].PartitionKey) + 40
+	records := in.Records
+	in.Records = make([]PutRecordsEntry, len(records))
+	for i, r := range records {
+		in.Records[i] = PutRecordsEntry{PartitionKey: r.PartitionKey, Data: present(r.Data)}
 	}
-	body := wire.AppendString(append(make([]byte, 0, size), `{"StreamName":`...), in.StreamName)
-	body = append(body, `,"Records":[`...)
-	for i := range in.Records {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = wire.AppendBlob(append(body, `{"Data":`...), in.Records[i].Data)
-		body = wire.AppendString(append(body, `,"PartitionKey":`...), in.Records[i].PartitionKey)
-		body = append(body, '}')
-	}
-	body = append(body, "]}"...)
 	var out PutRecordsOutput
-	err := c.send(ctx, kinesis, "PutRecords", body, &out)
+	err := c.call(ctx, kinesis, "PutRecords", in, &out)
 	return out, err
+}
+
+// present makes no data empty data: JSON tells them apart.
+func present(data []byte) []byte {
+	if data == nil {
+		return []byte{}
+	}
+	return data
 }
 
 // PutAll is PutRecords, made again for the records that were refused, until all are written, ctx ends, or a

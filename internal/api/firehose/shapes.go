@@ -131,7 +131,7 @@ type DeleteDeliveryStreamOutput struct{}
 type DescribeDeliveryStreamInput struct {
 	DeliveryStreamName          *string
 	Limit                       *int32
-	ExclusiveStartDestinationId *string //nolint:revive // fields are named as members are
+	ExclusiveStartDestinationId *string
 }
 
 // DescribeDeliveryStreamOutput is AWS's shape of that name.
@@ -146,7 +146,7 @@ type DeliveryStreamDescription struct {
 	DeliveryStreamStatus                  string
 	DeliveryStreamEncryptionConfiguration EncryptionStatus
 	DeliveryStreamType                    string
-	VersionId                             string //nolint:revive
+	VersionId                             string
 	CreateTimestamp                       wire.Timestamp
 	LastUpdateTimestamp                   wire.Timestamp
 	Source                                *Source
@@ -167,7 +167,7 @@ type Source struct {
 
 // Destination is AWS's DestinationDescription.
 type Destination struct {
-	DestinationId                    string //nolint:revive
+	DestinationId                    string
 	S3DestinationDescription         *S3Destination
 	ExtendedS3DestinationDescription *S3Destination
 }

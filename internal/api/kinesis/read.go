@@ -29,7 +29,7 @@ type GetRecordsOutput struct {
 
 // ChildShard is AWS's shape of that name.
 type ChildShard struct {
-	ShardId      string //nolint:revive
+	ShardId      string
 	ParentShards []string
 	HashKeyRange HashKeyRange
 }

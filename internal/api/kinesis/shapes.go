@@ -19,9 +19,9 @@ type SequenceNumberRange struct {
 
 // Shard is AWS's shape of that name.
 type Shard struct {
-	ShardId               string //nolint:revive // fields are named as members are
-	ParentShardId         string //nolint:revive
-	AdjacentParentShardId string //nolint:revive
+	ShardId               string
+	ParentShardId         string
+	AdjacentParentShardId string
 	HashKeyRange          HashKeyRange
 	SequenceNumberRange   SequenceNumberRange
 }
@@ -88,7 +88,7 @@ type DescribeStreamInput struct {
 	StreamName            *string
 	StreamARN             *string
 	Limit                 *int32
-	ExclusiveStartShardId *string //nolint:revive
+	ExclusiveStartShardId *string
 }
 
 // DescribeStreamOutput is AWS's shape of that name.
@@ -165,7 +165,7 @@ type ListShardsInput struct {
 	StreamName              *string
 	StreamARN               *string
 	NextToken               *string
-	ExclusiveStartShardId   *string //nolint:revive
+	ExclusiveStartShardId   *string
 	MaxResults              *int32
 	StreamCreationTimestamp wire.Timestamp
 	ShardFilter             *ShardFilter
@@ -174,7 +174,7 @@ type ListShardsInput struct {
 // ShardFilter is AWS's shape of that name.
 type ShardFilter struct {
 	Type      *string
-	ShardId   *string //nolint:revive
+	ShardId   *string
 	Timestamp wire.Timestamp
 }
 
@@ -188,7 +188,7 @@ type ListShardsOutput struct {
 type GetShardIteratorInput struct {
 	StreamName             *string
 	StreamARN              *string
-	ShardId                *string //nolint:revive
+	ShardId                *string
 	ShardIteratorType      *string
 	StartingSequenceNumber *string
 	Timestamp              wire.Timestamp
