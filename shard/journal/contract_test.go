@@ -92,4 +92,3 @@ func TestEngineKeepsTheContractOnTheMachinesFileSystem(t *testing.T) {
 		}
 	})
 }
-

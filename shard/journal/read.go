@@ -171,7 +171,7 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	if err != nil {
 		return 0, err
 	}
-	if next == from {
+	if next == from && !c.full {
 		return 0, &shard.CorruptError{File: name, Offset: seg.bytes, Reason: fmt.Sprintf("offset %d is not there", from)}
 	}
 	l.mu.Lock()

@@ -101,6 +101,9 @@ func (e *Engine) initialize() error {
 	if err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
 		return err
 	}
+	if err := fsys.SyncDir(e.path("")); err != nil {
+		return err
+	}
 	return writeFile(fsys, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
 }
 
@@ -413,7 +416,11 @@ func (e *Engine) makeRoom() error {
 	if e.flusher.isFull.Load() {
 		return nil
 	}
-	if err := e.flusher.flushBefore(^lsn(0)); err != nil {
+	err := e.flusher.removeFiles() // the segment that a log would go on with may be trimmed, and gone
+	if err == nil {
+		err = e.flusher.flushBefore(^lsn(0))
+	}
+	if err != nil {
 		if !isFullError(err) {
 			return err
 		}

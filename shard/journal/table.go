@@ -314,6 +314,9 @@ func (t *table) load(e *Engine, s *snapshot) error {
 			if n := len(l.segments); n > 0 && !l.segments[n-1].sealed {
 				l.index.start = l.segments[n-1].bytes
 			}
+			if len(l.segments) > 0 && l.segments[0].end <= l.first {
+				e.flusher.trimmed(l, 0) // the file may be gone already
+			}
 			tp.logs = append(tp.logs, l)
 		}
 		t.topics[st.name] = tp
