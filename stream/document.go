@@ -17,7 +17,7 @@ const kind = "stream"
 const documentFormat = 1
 
 // document is a stream's definition as the catalog keeps it. Hash keys stand in their own list, each once,
-// because neighbours share them: so a stream of 10,000 shards fits the catalog's limit of 1 MiB.
+// because neighbors share them: so a stream of 10,000 shards fits the catalog's limit of 1 MiB.
 type document struct {
 	Format         int               `json:"format"`
 	ID             string            `json:"id"`

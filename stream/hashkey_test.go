@@ -41,7 +41,7 @@ func TestHashKeyOrderIsNumericOrder(t *testing.T) {
 			t.Fatalf("%s against %s: %d, want %d", a, b, got, want)
 		}
 		if a.Next().Previous() != a || a.Previous().Next() != a {
-			t.Fatalf("neighbours of %s", a)
+			t.Fatalf("neighbors of %s", a)
 		}
 	})
 }

@@ -1,93 +1,158 @@
 package stream
 
 import (
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // metrics are the streams' counters, under the names that CloudWatch gives them. Their number is bounded by
-// the number of streams: they are not kept by shard, and go with their stream.
+// the number of streams: they are not kept by shard, and go with their stream. A stream that was not used
+// since the start has none, so that idle streams cost nothing in memory or at a scrape.
 type metrics struct {
 	registerer prometheus.Registerer
-	counters   [6]*prometheus.CounterVec
-	age        *prometheus.GaugeVec
+
+	mu      sync.Mutex // guards streams
+	streams map[Name]*streamMetrics
 }
 
-// streamMetrics are one stream's.
+// streamMetrics are one stream's. They outlive its revisions.
 type streamMetrics struct {
-	incomingBytes, incomingRecords prometheus.Counter
-	outgoingBytes, outgoingRecords prometheus.Counter
-	writeThrottled, readThrottled  prometheus.Counter
-	iteratorAge                    prometheus.Gauge
+	incomingBytes, incomingRecords atomic.Int64
+	outgoingBytes, outgoingRecords atomic.Int64
+	writeThrottled, readThrottled  atomic.Int64
+	iteratorAge                    recentMax
 }
 
-var metricLabels = []string{"account", "region", "stream"}
+// counters are what Collect makes of a stream's counters.
+var counters = []struct {
+	desc *prometheus.Desc
+	of   func(*streamMetrics) *atomic.Int64
+}{
+	{describe("incoming_bytes_total", "Bytes of data and partition keys written (CloudWatch: IncomingBytes)."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.incomingBytes }},
+	{describe("incoming_records_total", "Records written (CloudWatch: IncomingRecords)."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.incomingRecords }},
+	{describe("outgoing_bytes_total", "Bytes of data and partition keys read by GetRecords (CloudWatch: GetRecords.Bytes)."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.outgoingBytes }},
+	{describe("outgoing_records_total", "Records read by GetRecords (CloudWatch: GetRecords.Records)."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.outgoingRecords }},
+	{describe("write_throttled_total", "Records refused because their shard's write limit was used up (CloudWatch: WriteProvisionedThroughputExceeded)."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.writeThrottled }},
+	{describe("read_throttled_total", "Reads refused because their shard's read limit was used up (CloudWatch: ReadProvisionedThroughputExceeded)."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.readThrottled }},
+}
 
+var iteratorAge = describe("get_records_iterator_age_milliseconds",
+	"Greatest age of the last record that a GetRecords of the last one to two minutes returned, 0 if all had caught up (CloudWatch: maximum of GetRecords.IteratorAgeMilliseconds).")
+
+func describe(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("sluice_stream_"+name, help, []string{"account", "region", "stream"}, nil)
+}
+
+// newMetrics registers the metrics; a nil registerer means that nobody reads them.
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
-	m := &metrics{registerer: registerer}
-	for i, c := range []struct{ name, help string }{
-		{"incoming_bytes_total", "Bytes of data and partition keys written (CloudWatch: IncomingBytes)."},
-		{"incoming_records_total", "Records written (CloudWatch: IncomingRecords)."},
-		{"outgoing_bytes_total", "Bytes of data and partition keys read by GetRecords (CloudWatch: GetRecords.Bytes)."},
-		{"outgoing_records_total", "Records read by GetRecords (CloudWatch: GetRecords.Records)."},
-		{"write_throttled_total", "Records refused because their shard's write limit was used up (CloudWatch: WriteProvisionedThroughputExceeded)."},
-		{"read_throttled_total", "Reads refused because their shard's read limit was used up (CloudWatch: ReadProvisionedThroughputExceeded)."},
-	} {
-		m.counters[i] = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "sluice", Subsystem: "stream", Name: c.name, Help: c.help,
-		}, metricLabels)
-	}
-	m.age = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: "sluice", Subsystem: "stream", Name: "get_records_iterator_age_milliseconds",
-		Help: "Age of the last record that the latest GetRecords returned, 0 when it had caught up (CloudWatch: GetRecords.IteratorAgeMilliseconds).",
-	}, metricLabels)
+	m := &metrics{registerer: registerer, streams: map[Name]*streamMetrics{}}
 	if registerer == nil {
 		return m, nil
 	}
-	for i, c := range m.collectors() {
-		if err := registerer.Register(c); err != nil {
-			for _, registered := range m.collectors()[:i] {
-				registerer.Unregister(registered)
-			}
-			return nil, err
-		}
-	}
-	return m, nil
-}
-
-func (m *metrics) collectors() []prometheus.Collector {
-	all := make([]prometheus.Collector, 0, len(m.counters)+1)
-	for _, c := range m.counters {
-		all = append(all, c)
-	}
-	return append(all, m.age)
+	return m, registerer.Register(m)
 }
 
 func (m *metrics) unregister() {
-	if m.registerer == nil {
-		return
-	}
-	for _, c := range m.collectors() {
-		m.registerer.Unregister(c)
+	if m.registerer != nil {
+		m.registerer.Unregister(m)
 	}
 }
 
 // of gives a stream its metrics.
 func (m *metrics) of(name Name) *streamMetrics {
-	labels := []string{name.Account, name.Region, name.Name}
-	counter := func(i int) prometheus.Counter { return m.counters[i].WithLabelValues(labels...) }
-	return &streamMetrics{
-		incomingBytes: counter(0), incomingRecords: counter(1),
-		outgoingBytes: counter(2), outgoingRecords: counter(3),
-		writeThrottled: counter(4), readThrottled: counter(5),
-		iteratorAge: m.age.WithLabelValues(labels...),
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sm := m.streams[name]
+	if sm == nil {
+		sm = new(streamMetrics)
+		m.streams[name] = sm
+	}
+	return sm
+}
+
+// drop removes a stream's metrics. Whoever still counts in them counts for nobody.
+func (m *metrics) drop(name Name) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.streams, name)
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, c := range counters {
+		descriptions <- c.desc
+	}
+	descriptions <- iteratorAge
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for name, sm := range m.streams {
+		var values [6]float64
+		used := false
+		for i, c := range counters {
+			values[i] = float64(c.of(sm).Load())
+			used = used || values[i] != 0
+		}
+		if used {
+			for i, c := range counters {
+				out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, values[i], name.Account, name.Region, name.Name)
+			}
+		}
+		if age, ok := sm.iteratorAge.get(now); ok {
+			out <- prometheus.MustNewConstMetric(iteratorAge, prometheus.GaugeValue, float64(age), name.Account, name.Region, name.Name)
+		}
 	}
 }
 
-// drop removes a stream's metrics.
-func (m *metrics) drop(name Name) {
-	labels := []string{name.Account, name.Region, name.Name}
-	for _, c := range m.counters {
-		c.DeleteLabelValues(labels...)
+// recentMax is the greatest of the values of this minute and the last one. A stream's readers report in turn,
+// and whoever looks now and then wants to see the one that lags behind, not the one that came last.
+type recentMax struct {
+	mu               sync.Mutex
+	minute           int64 // that current is of
+	current, earlier int64 // none if negative; earlier is of the minute before
+}
+
+const none = -1
+
+func (r *recentMax) put(now time.Time, value int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn(now)
+	r.current = max(r.current, value)
+}
+
+// get returns the greatest value; ok is false if there was none.
+func (r *recentMax) get(now time.Time) (value int64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn(now)
+	value = max(r.current, r.earlier)
+	return value, value != none
+}
+
+// turn moves on to the present minute. The zero value stands at the minute 0, long ago.
+func (r *recentMax) turn(now time.Time) {
+	minute := now.Unix() / 60
+	switch {
+	case minute == r.minute:
+		return
+	case minute == r.minute+1:
+		r.earlier = r.current
+	default:
+		r.earlier = none
 	}
-	m.age.DeleteLabelValues(labels...)
+	r.minute, r.current = minute, none
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestMetricsCountWhatCloudWatchCounts(t *testing.T) {
 		const labels = `{account="123456789012",region="eu-west-1",stream="clicks"}`
 		var want strings.Builder
 		for _, m := range []struct{ name, kind, help, value string }{
-			{"get_records_iterator_age_milliseconds", "gauge", "Age of the last record that the latest GetRecords returned, 0 when it had caught up (CloudWatch: GetRecords.IteratorAgeMilliseconds).", "3000"},
+			{"get_records_iterator_age_milliseconds", "gauge", "Greatest age of the last record that a GetRecords of the last one to two minutes returned, 0 if all had caught up (CloudWatch: maximum of GetRecords.IteratorAgeMilliseconds).", "3000"},
 			{"incoming_bytes_total", "counter", "Bytes of data and partition keys written (CloudWatch: IncomingBytes).", "1100"},
 			{"incoming_records_total", "counter", "Records written (CloudWatch: IncomingRecords).", "2"},
 			{"outgoing_bytes_total", "counter", "Bytes of data and partition keys read by GetRecords (CloudWatch: GetRecords.Bytes).", "500"},
@@ -45,6 +46,35 @@ func TestMetricsCountWhatCloudWatchCounts(t *testing.T) {
 		}
 		if err := testutil.GatherAndCompare(w.registry, strings.NewReader(want.String())); err != nil {
 			t.Error(err)
+		}
+		// Whoever has caught up does not hide who lags behind, for a while; without readers there is no age.
+		if _, err := w.Read(context.Background(), name, w.startAt(name, ShardID(0), StartAt{Type: Latest}), 1); err == nil {
+			t.Error("a sixth read within a second")
+		}
+		time.Sleep(time.Second)
+		w.read(name, w.startAt(name, ShardID(0), StartAt{Type: Latest}))
+		age := func() (values []float64) {
+			families, err := w.registry.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				if strings.HasSuffix(f.GetName(), "iterator_age_milliseconds") {
+					values = append(values, f.GetMetric()[0].GetGauge().GetValue())
+				}
+			}
+			return values
+		}
+		if got := age(); !slices.Equal(got, []float64{3000}) {
+			t.Errorf("iterator age %v", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := age(); len(got) != 0 {
+			t.Errorf("iterator age %v long after the last read", got)
+		}
+		w.read(name, w.startAt(name, ShardID(0), StartAt{Type: Latest}))
+		if got := age(); !slices.Equal(got, []float64{0}) {
+			t.Errorf("iterator age %v when all have caught up", got)
 		}
 		if err := w.Delete(context.Background(), name); err != nil {
 			t.Fatal(err)

@@ -166,7 +166,7 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 		b.join(i, number, e.size())
 	}
 	if rejected > 0 {
-		st.metrics.writeThrottled.Add(float64(rejected))
+		st.metrics.writeThrottled.Add(int64(rejected))
 	}
 	b.arrange(entries)
 }
@@ -249,8 +249,8 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 			results[entry].Sequence = sh.SequenceNumber(at.First+shard.Offset(n), at.Time)
 		}
 		s.retention.appended(st.partitions[g.shard], at.Time)
-		st.metrics.incomingRecords.Add(float64(g.count))
-		st.metrics.incomingBytes.Add(float64(g.bytes))
+		st.metrics.incomingRecords.Add(int64(g.count))
+		st.metrics.incomingBytes.Add(int64(g.bytes))
 	}
 	return gone
 }

@@ -121,7 +121,7 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	}
 	p := st.partitions[from.Shard]
 	if !p.limiter.takeRead(&st.limits, s.clock()) {
-		st.metrics.readThrottled.Inc()
+		st.metrics.readThrottled.Add(1)
 		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, ErrThroughputExceeded)
 	}
 	log, err := p.open(ctx)
@@ -137,9 +137,9 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 		size += len(result.Records[i].Key) + len(result.Records[i].Value)
 	}
 	p.limiter.chargeRead(&st.limits, s.clock(), size)
-	st.metrics.outgoingRecords.Add(float64(len(result.Records)))
-	st.metrics.outgoingBytes.Add(float64(size))
-	st.metrics.iteratorAge.Set(float64(result.MillisBehindLatest))
+	st.metrics.outgoingRecords.Add(int64(len(result.Records)))
+	st.metrics.outgoingBytes.Add(int64(size))
+	st.metrics.iteratorAge.put(time.Now(), result.MillisBehindLatest)
 	return result, nil
 }
 

@@ -17,12 +17,14 @@ const (
 	trimInterval = time.Minute
 	// retryInterval is how long a log is left alone whose trim failed.
 	retryInterval = 5 * time.Minute
+	// trimsAtOnce is how many logs are trimmed at a time, so that they share commits.
+	trimsAtOnce = 16
 
 	notQueued = -1
 )
 
 // retention trims the logs of all streams, with one goroutine that sleeps until the oldest record of some log
-// is due. A log without records is not in its queue and costs nothing.
+// is due, and a few more while it trims. A log without records is not in its queue and costs nothing.
 //
 // A partition is watched from the moment that its log may hold records until the scheduler finds it empty.
 // Whoever appends to a partition that is not watched makes it watched, and the scheduler looks at the log
@@ -84,18 +86,18 @@ func (r *retention) schedule(p *partition, due time.Time) {
 	}
 }
 
-// next takes a partition out of the queue that is due, or tells when the first one will be; ok is false if
-// there is none.
-func (r *retention) next(now time.Time) (p *partition, due time.Time, ok bool) {
+// take takes partitions out of the queue that are due, a few at most. If there are none it tells when the
+// first will be; ok is false if there never will.
+func (r *retention) take(now time.Time) (due []*partition, next time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		return nil, time.Time{}, false
+	for len(r.queue) > 0 && len(due) < trimsAtOnce {
+		if head := r.queue[0]; head.due.After(now) {
+			return due, head.due, true
+		}
+		due = append(due, heap.Pop(&r.queue).(*partition))
 	}
-	if head := r.queue[0]; head.due.After(now) {
-		return nil, head.due, true
-	}
-	return heap.Pop(&r.queue).(*partition), time.Time{}, true
+	return due, time.Time{}, len(due) > 0
 }
 
 // run trims until ctx ends.
@@ -103,14 +105,18 @@ func (r *retention) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		p, due, ok := r.next(time.Now())
-		if p != nil {
-			r.trim(ctx, p)
+		due, next, ok := r.take(time.Now())
+		if len(due) > 0 {
+			var trims sync.WaitGroup
+			for _, p := range due {
+				trims.Go(func() { r.trim(ctx, p) })
+			}
+			trims.Wait()
 			continue
 		}
 		var elapsed <-chan time.Time // never, while the queue is empty
 		if ok {
-			timer.Reset(time.Until(due))
+			timer.Reset(time.Until(next))
 			elapsed = timer.C
 		}
 		select {

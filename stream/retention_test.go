@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/shardtest"
 )
@@ -90,6 +92,67 @@ func TestRecordsThatAreTooOldAreNotReadEvenIfTrimmingFails(t *testing.T) {
 			t.Errorf("%+v", result)
 		}
 	})
+}
+
+// Whatever happens in between: a record is there until it is 24 hours old, and gone afterwards, from the log
+// too within two minutes.
+func TestEveryRecordLivesExactlyAsLongAsItsRetention(t *testing.T) {
+	const put, restart = 0, -1 // every other step is a pause
+	step := rapid.SampledFrom([]time.Duration{
+		put, put, put, restart, time.Millisecond, time.Minute, time.Hour, 11 * time.Hour, 24 * time.Hour,
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		steps := rapid.SliceOfN(step, 1, 40).Draw(rt, "steps")
+		var failure string // rapid wants to hear of it outside the bubble
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil, limitsOffIn)
+			name := w.create("s", CreateOptions{Shards: 1})
+			var written []time.Time
+			for i, step := range steps {
+				switch step {
+				case put:
+					w.put(name, text(fmt.Sprint(len(written))))
+					written = append(slices.Clip(written), time.Now())
+				case restart:
+					w.restart()
+				default:
+					time.Sleep(step)
+				}
+				if failure = w.checkRetention(name, written); failure != "" {
+					failure = fmt.Sprintf("after step %d: %s", i, failure)
+					return
+				}
+			}
+		})
+		if failure != "" {
+			rt.Fatal(failure)
+		}
+	})
+}
+
+// checkRetention says what is wrong with the records that are left of those written, whose values count from
+// 0. It takes two minutes.
+func (w *world) checkRetention(name Name, written []time.Time) (failure string) {
+	younger := func(age time.Duration) int {
+		return len(written) - slices.IndexFunc(append(slices.Clip(written), time.Now()), func(at time.Time) bool { return time.Since(at) <= age })
+	}
+	want := []string{}
+	for i := len(written) - younger(24*time.Hour); i < len(written); i++ {
+		want = append(want, fmt.Sprint(i))
+	}
+	if got := w.values(name, ShardID(0), StartAt{Type: TrimHorizon}); !slices.Equal(got, want) {
+		return fmt.Sprintf("read %q, want %q", got, want)
+	}
+	time.Sleep(2 * time.Minute)
+	synctest.Wait()
+	logs, _, err := w.Logs(name)
+	if err != nil {
+		return err.Error()
+	}
+	if first, next := logs[0].Log.Bounds(); int(next-first) > younger(24*time.Hour+2*time.Minute) {
+		return fmt.Sprintf("the log holds %d to %d", first, next)
+	}
+	return ""
 }
 
 func TestRetentionGoesOnAfterARestart(t *testing.T) {
