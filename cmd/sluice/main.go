@@ -84,7 +84,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration.`,
 		return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
 	root.AddCommand(
-		serveCommand(), demoCommand(), putCommand(), tailCommand(), checkCommand(), versionCommand(),
+		serveCommand(), demoCommand(), putCommand(), tailCommand(), checkCommand(), dumpCommand(), versionCommand(),
 	)
 	return root
 }
