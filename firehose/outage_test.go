@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,23 +103,23 @@ func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 type endlessLog struct {
 	shard.Log
 	value []byte
-	next  shard.Offset
-	more  chan struct{}
+	next  atomic.Int64
 }
 
-func (l *endlessLog) grow(n int) { l.next += shard.Offset(n) }
+func (l *endlessLog) grow(n int64) { l.next.Add(n) }
 
-func (l *endlessLog) Bounds() (first, next shard.Offset) { return 0, l.next }
+func (l *endlessLog) Bounds() (first, next shard.Offset) { return 0, shard.Offset(l.next.Load()) }
 
 func (l *endlessLog) Read(_ context.Context, from shard.Offset, max shard.Limit) (out []shard.Record, _ error) {
-	for at := from; at < l.next && len(out) < 1+max.Bytes/len(l.value); at++ {
+	_, next := l.Bounds()
+	for at := from; at < next && len(out) < 1+max.Bytes/len(l.value); at++ {
 		out = append(out, shard.Record{Offset: at, Time: time.Now(), Value: l.value})
 	}
 	return out, nil
 }
 
 func (l *endlessLog) Wait(ctx context.Context, from shard.Offset) error {
-	for l.next <= from {
+	for shard.Offset(l.next.Load()) <= from {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

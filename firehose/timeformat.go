@@ -2,7 +2,6 @@ package firehose
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -161,36 +160,44 @@ func name(full string, count int) string {
 	}
 }
 
-// longest is how many characters and bytes a formatted time can have, in this millennium and the next eight.
+// longest is how many characters and bytes a formatted time can have, up to the year 9999.
 func (f timeFormat) longest() (chars, bytes int) {
 	for _, k := range f {
-		switch {
-		case k.letter == 0:
+		if k.letter == 0 {
 			chars += utf8.RuneCountInString(k.text)
 			bytes += len(k.text)
-		default:
-			n := max(k.count, widest(k))
-			chars, bytes = chars+n, bytes+n
+			continue
 		}
+		n := k.widest()
+		chars, bytes = chars+n, bytes+n
 	}
 	return chars, bytes
 }
 
-// widest is the most characters that a field takes when its count does not make it longer.
-func widest(k timeToken) int {
-	switch {
-	case k.letter == 'y' || k.letter == 'u':
+// widest is the most characters that a field takes.
+func (k timeToken) widest() int {
+	switch k.letter {
+	case 'y', 'u':
 		if k.count == 2 {
 			return 2
 		}
-		return len(strconv.Itoa(9999))
-	case k.letter == 'D':
+		return 4
+	case 'D':
 		return 3
-	case (k.letter == 'M' || k.letter == 'L' || k.letter == 'E') && k.count == 4:
-		return len("September") // and Wednesday
-	case k.letter == 'S':
+	case 'S':
 		return k.count
+	case 'E', 'M', 'L':
+		switch {
+		case k.letter != 'E' && k.count <= 2:
+			return 2
+		case k.count <= 3:
+			return 3
+		case k.count == 4:
+			return len("September") // and Wednesday
+		default:
+			return 1
+		}
 	default:
-		return 3 // two digits, or a name of three letters
+		return 2
 	}
 }
