@@ -187,7 +187,7 @@ func (l *memoryLog) Append(ctx context.Context, records []shard.Record) shard.Pe
 	return memoryPending{at: at}
 }
 
-func (l *memoryLog) Read(ctx context.Context, from shard.Offset, max shard.Limit) ([]shard.Record, error) {
+func (l *memoryLog) Read(ctx context.Context, from shard.Offset, limit shard.Limit) ([]shard.Record, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -203,7 +203,7 @@ func (l *memoryLog) Read(ctx context.Context, from shard.Offset, max shard.Limit
 	bytes := 0
 	for _, r := range l.records[from-l.first:] {
 		bytes += r.Size()
-		if len(out) > 0 && (max.Records > 0 && len(out) >= max.Records || max.Bytes > 0 && bytes > max.Bytes) {
+		if len(out) > 0 && (limit.Records > 0 && len(out) >= limit.Records || limit.Bytes > 0 && bytes > limit.Bytes) {
 			break
 		}
 		out = append(out, r)

@@ -232,7 +232,7 @@ func testAt(s *suite) {
 	check := func() {
 		s.Helper()
 		_, next := l.Bounds()
-		answers := map[time.Time]shard.Offset{time.Time{}: want[0].Offset, want[len(want)-1].Time.Add(time.Millisecond): next}
+		answers := map[time.Time]shard.Offset{{}: want[0].Offset, want[len(want)-1].Time.Add(time.Millisecond): next}
 		for i := len(want) - 1; i >= 0; i-- { // the first record of each time is left
 			answers[want[i].Time] = want[i].Offset
 			if i == 0 || want[i-1].Time.Before(want[i].Time) {
