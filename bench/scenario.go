@@ -166,7 +166,10 @@ func (s *stage) profile(ctx context.Context, sc scenario, contestants []contesta
 		return nil
 	}
 	defer func() { s.profiling = "" }()
-	for _, c := range contestants[1:] {
+	for _, c := range contestants {
+		if c.target == nil || c.target.admin == "" {
+			continue
+		}
 		s.profiling = sc.name + "." + fileName(c.name)
 		slog.Info("profiling", "scenario", sc.name, "contestant", c.name)
 		if _, err := c.round(ctx, s.runs); err != nil {
