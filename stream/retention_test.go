@@ -301,6 +301,8 @@ func TestDeletedStreamsLeaveTheQueue(t *testing.T) {
 	}
 	w.retention.mu.Lock()
 	defer w.retention.mu.Unlock()
+	w.mu.RLock()
+	defer w.mu.RUnlock()
 	if len(w.retention.queue) != 0 || len(w.streams) != 0 {
 		t.Errorf("%d partitions of deleted streams are waited for, %d streams remembered", len(w.retention.queue), len(w.streams))
 	}
