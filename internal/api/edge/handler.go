@@ -136,7 +136,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var x exchange
 	defer func() {
 		if problem := recover(); problem != nil {
-			if problem == http.ErrAbortHandler {
+			if err, ok := problem.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				h.finish(r, id, &x, h.now().Sub(start))
 				panic(problem)
 			}
@@ -228,8 +228,7 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (don
 		return false, &wire.Fault{Code: "AccessDeniedException",
 			Message: "Unable to determine service/operation name to be authorized", Status: http.StatusForbidden}
 	}
-	found := false
-	if x.route, found = h.routes[target]; !found {
+	if x.route = h.routes[target]; x.route == nil {
 		return false, h.unknown(target, x)
 	}
 	switch x.contentType {

@@ -101,10 +101,11 @@ func (v *Verifier) Begin(r *http.Request, service string, now time.Time, must ..
 	if err := s.checkSigned(must); err != nil {
 		return nil, err
 	}
-	known := false
-	if s.credential, known = v.credentials[s.credential.AccessKey]; !known {
+	credential, known := v.credentials[s.credential.AccessKey]
+	if !known {
 		return nil, &Error{"UnrecognizedClientException", "The security token included in the request is invalid."}
 	}
+	s.credential = credential
 	return s, nil
 }
 
