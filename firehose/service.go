@@ -156,8 +156,8 @@ func (s *Service) Create(ctx context.Context, name Name, def Definition) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.buckets.Open(def.S3.bucket()); err != nil {
-		return invalid("BucketARN", "%s", err)
+	if err := s.checkKeys(ctx, name, def); err != nil {
+		return err
 	}
 	release, err := s.reserve(name)
 	if err != nil {
@@ -190,6 +190,29 @@ func (s *Service) Create(ctx context.Context, name Name, def Definition) error {
 	defer s.mu.Unlock()
 	s.deliveries[name] = d
 	d.start()
+	return nil
+}
+
+// checkKeys refuses what the kind of sink that is configured could never store: an object that is refused later
+// would be tried for ever.
+func (s *Service) checkKeys(ctx context.Context, name Name, def Definition) error {
+	sink, err := s.buckets.Open(def.S3.bucket())
+	if err != nil {
+		return invalid("BucketARN", "%s", err)
+	}
+	p, err := objectPrefix(def.S3.Prefix)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	key := p.evaluate(now) + objectName(name.Name, 1, now, uuid.Nil, def.S3.extension())
+	// A sink looks at the key first. That the context has ended keeps it from asking the store: whether the
+	// bucket is there now does not matter.
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := sink.Stat(ended, key); errors.Is(err, sinks.ErrInvalidKey) {
+		return invalid("Prefix", "objects could not be stored: %s", err)
+	}
 	return nil
 }
 

@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func s3(change func(*S3Destination)) func(*Definition) {
+func destination(change func(*S3Destination)) func(*Definition) {
 	return func(d *Definition) { change(&d.S3) }
 }
 
 func processors(p ...Processor) func(*Definition) {
-	return s3(func(d *S3Destination) { d.Processing = &Processing{Enabled: true, Processors: p} })
+	return destination(func(d *S3Destination) { d.Processing = &Processing{Enabled: true, Processors: p} })
 }
 
 func TestWhatIsNotSupportedIsRefusedByName(t *testing.T) {
@@ -21,13 +21,13 @@ func TestWhatIsNotSupportedIsRefusedByName(t *testing.T) {
 		"server-side encryption":            func(d *Definition) { d.ServerSideEncryption = true },
 		"source MSKAsSource":                func(d *Definition) { d.Type = "MSKAsSource" },
 		"source DatabaseAsSource":           func(d *Definition) { d.Type = "DatabaseAsSource" },
-		"compression format ZIP":            s3(func(d *S3Destination) { d.Compression = "ZIP" }),
-		"compression format Snappy":         s3(func(d *S3Destination) { d.Compression = "Snappy" }),
-		"compression format HADOOP_SNAPPY":  s3(func(d *S3Destination) { d.Compression = "HADOOP_SNAPPY" }),
-		"backup":                            s3(func(d *S3Destination) { d.BackupMode = "Enabled" }),
-		"KMS key":                           s3(func(d *S3Destination) { d.KMSKeyARN = "arn:aws:kms:eu-west-1:000000000000:key/a" }),
-		"conversion of the record format":   s3(func(d *S3Destination) { d.FormatConversion = true }),
-		"dynamic partitioning":              s3(func(d *S3Destination) { d.DynamicPartitioning = true }),
+		"compression format ZIP":            destination(func(d *S3Destination) { d.Compression = "ZIP" }),
+		"compression format Snappy":         destination(func(d *S3Destination) { d.Compression = "Snappy" }),
+		"compression format HADOOP_SNAPPY":  destination(func(d *S3Destination) { d.Compression = "HADOOP_SNAPPY" }),
+		"backup":                            destination(func(d *S3Destination) { d.BackupMode = "Enabled" }),
+		"KMS key":                           destination(func(d *S3Destination) { d.KMSKeyARN = "arn:aws:kms:eu-west-1:000000000000:key/a" }),
+		"conversion of the record format":   destination(func(d *S3Destination) { d.FormatConversion = true }),
+		"dynamic partitioning":              destination(func(d *S3Destination) { d.DynamicPartitioning = true }),
 		"processor Lambda":                  processors(Processor{Type: "Lambda"}),
 		"processor RecordDeAggregation":     processors(Processor{Type: "RecordDeAggregation"}),
 		"processor MetadataExtraction":      processors(Processor{Type: "MetadataExtraction"}),
@@ -59,24 +59,24 @@ func TestInvalidDefinitionsAreRefusedByField(t *testing.T) {
 		{"Tags", func(d *Definition) { d.Tags = map[string]string{"aws:a": ""} }},
 		{"Tags", func(d *Definition) { d.Tags = map[string]string{"": ""} }},
 		{"Tags", func(d *Definition) { d.Tags = map[string]string{"a": "#"} }},
-		{"RoleARN", s3(func(d *S3Destination) { d.RoleARN = "" })},
-		{"BucketARN", s3(func(d *S3Destination) { d.BucketARN = "clicks" })},
-		{"CompressionFormat", s3(func(d *S3Destination) { d.Compression = "gzip" })},
-		{"S3BackupMode", s3(func(d *S3Destination) { d.BackupMode = "On" })},
-		{"BufferingHints", s3(func(d *S3Destination) { d.Buffering.SizeMB = nil })},
-		{"BufferingHints", s3(func(d *S3Destination) { d.Buffering.IntervalSeconds = nil })},
+		{"RoleARN", destination(func(d *S3Destination) { d.RoleARN = "" })},
+		{"BucketARN", destination(func(d *S3Destination) { d.BucketARN = "clicks" })},
+		{"CompressionFormat", destination(func(d *S3Destination) { d.Compression = "gzip" })},
+		{"S3BackupMode", destination(func(d *S3Destination) { d.BackupMode = "On" })},
+		{"BufferingHints", destination(func(d *S3Destination) { d.Buffering.SizeMB = nil })},
+		{"BufferingHints", destination(func(d *S3Destination) { d.Buffering.IntervalSeconds = nil })},
 		{"BufferingHints.SizeInMBs", buffering(0, 60)},
 		{"BufferingHints.SizeInMBs", buffering(129, 60)},
 		{"BufferingHints.IntervalInSeconds", buffering(5, -1)},
 		{"BufferingHints.IntervalInSeconds", buffering(5, 901)},
-		{"FileExtension", s3(func(d *S3Destination) { d.FileExtension = "gz" })},
-		{"FileExtension", s3(func(d *S3Destination) { d.FileExtension = ".GZ" })},
-		{"FileExtension", s3(func(d *S3Destination) { d.FileExtension = "." + strings.Repeat("a", 128) })},
-		{"CustomTimeZone", s3(func(d *S3Destination) { d.CustomTimeZone = "Europe/Nowhere" })},
-		{"CustomTimeZone", s3(func(d *S3Destination) { d.CustomTimeZone = "Local" })},
-		{"CustomTimeZone", s3(func(d *S3Destination) { d.CustomTimeZone = "../etc" })},
-		{"CloudWatchLoggingOptions", s3(func(d *S3Destination) { d.Logging = &CloudWatchLogging{Enabled: true} })},
-		{"CloudWatchLoggingOptions.LogGroupName", s3(func(d *S3Destination) { d.Logging = &CloudWatchLogging{LogGroup: "a b"} })},
+		{"FileExtension", destination(func(d *S3Destination) { d.FileExtension = "gz" })},
+		{"FileExtension", destination(func(d *S3Destination) { d.FileExtension = ".GZ" })},
+		{"FileExtension", destination(func(d *S3Destination) { d.FileExtension = "." + strings.Repeat("a", 128) })},
+		{"CustomTimeZone", destination(func(d *S3Destination) { d.CustomTimeZone = "Europe/Nowhere" })},
+		{"CustomTimeZone", destination(func(d *S3Destination) { d.CustomTimeZone = "Local" })},
+		{"CustomTimeZone", destination(func(d *S3Destination) { d.CustomTimeZone = "../etc" })},
+		{"CloudWatchLoggingOptions", destination(func(d *S3Destination) { d.Logging = &CloudWatchLogging{Enabled: true} })},
+		{"CloudWatchLoggingOptions.LogGroupName", destination(func(d *S3Destination) { d.Logging = &CloudWatchLogging{LogGroup: "a b"} })},
 		{"ProcessingConfiguration.Processors", processors(Processor{Type: "Nothing"})},
 		{"ProcessingConfiguration.Processors", processors(Processor{Type: AppendDelimiterToRecord}, Processor{Type: AppendDelimiterToRecord})},
 		{"ProcessingConfiguration.Processors.Parameters", processors(Processor{
@@ -107,13 +107,13 @@ func TestValidDefinitionsAreAccepted(t *testing.T) {
 		"stream":             fromStream,
 		"greatest":           buffering(128, 900),
 		"least":              buffering(1, 0),
-		"another partition":  s3(func(d *S3Destination) { d.BucketARN = "arn:aws-cn:s3:::a.b-c_d" }),
-		"zone":               s3(func(d *S3Destination) { d.CustomTimeZone = "Asia/Tokyo" }),
-		"extension":          s3(func(d *S3Destination) { d.FileExtension = ".json.gz" }),
-		"backup disabled":    s3(func(d *S3Destination) { d.BackupMode = "Disabled" }),
-		"logging":            s3(func(d *S3Destination) { d.Logging = &CloudWatchLogging{Enabled: true, LogGroup: "/a", LogStream: "b"} }),
-		"disabled processor": s3(func(d *S3Destination) { d.Processing = &Processing{Processors: []Processor{{Type: "Lambda"}}} }),
-		"longest names": s3(func(d *S3Destination) {
+		"another partition":  destination(func(d *S3Destination) { d.BucketARN = "arn:aws-cn:s3:::a.b-c_d" }),
+		"zone":               destination(func(d *S3Destination) { d.CustomTimeZone = "Asia/Tokyo" }),
+		"extension":          destination(func(d *S3Destination) { d.FileExtension = ".json.gz" }),
+		"backup disabled":    destination(func(d *S3Destination) { d.BackupMode = "Disabled" }),
+		"logging":            destination(func(d *S3Destination) { d.Logging = &CloudWatchLogging{Enabled: true, LogGroup: "/a", LogStream: "b"} }),
+		"disabled processor": destination(func(d *S3Destination) { d.Processing = &Processing{Processors: []Processor{{Type: "Lambda"}}} }),
+		"longest names": destination(func(d *S3Destination) {
 			d.Prefix = strings.Repeat("a", maxEvaluatedPrefix-14)
 			d.FileExtension = "." + strings.Repeat("a", 127)
 		}),
