@@ -146,10 +146,10 @@ func (r *recentMax) get(now time.Time) (value int64, ok bool) {
 // turn moves on to the present minute. The zero value stands at the minute 0, long ago.
 func (r *recentMax) turn(now time.Time) {
 	minute := now.Unix() / 60
-	switch {
-	case minute == r.minute:
+	switch minute {
+	case r.minute:
 		return
-	case minute == r.minute+1:
+	case r.minute + 1:
 		r.earlier = r.current
 	default:
 		r.earlier = none
