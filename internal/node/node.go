@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/seed-462d9463/sluice/firehose"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // Options are what a node gets beside its configuration.
@@ -35,6 +36,7 @@ type Node struct {
 	logger   *slog.Logger
 	version  string
 	registry *prometheus.Registry
+	fs       vfs.FS // of the log; tests break it
 	ready    readiness
 	serving  chan struct{} // closed when requests are served
 
@@ -58,6 +60,7 @@ func New(config Config, options Options) (*Node, error) {
 		logger:   options.Logger,
 		version:  options.Version,
 		registry: newRegistry(options.Version),
+		fs:       vfs.OS(),
 		serving:  make(chan struct{}),
 	}
 	n.ready.set(false, "starting")

@@ -78,19 +78,27 @@ func (p *parts) openEngine(_ context.Context, n *Node) error {
 		return err
 	}
 	engine, err := journal.Open(journal.Options{
-		FS: vfs.OS(), Dir: dir, Config: n.config.Engine,
+		FS: n.fs, Dir: dir, Config: n.config.Engine,
 		Logger: n.logger, Registerer: n.registry,
 		Progress: func(at journal.Progress) {
 			n.ready.set(false, "recovering: %s, %d of %d", at.Phase, at.Done, at.Total)
 		},
 	})
-	if err != nil {
-		return fmt.Errorf("data directory %s: %w", dir, err)
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return fmt.Errorf("%w; stop the other one, or %s", err, otherDir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; %s", err, otherDir)
+	case err != nil:
+		return err
 	}
 	p.engine = engine
 	p.add("the log", engine.Close)
 	return nil
 }
+
+// otherDir is what helps against a data directory that cannot be used.
+const otherDir = "give another data directory with --data or SLUICE_DATA"
 
 // makeDataDir makes the directory that everything is kept in, readable by this user and group only.
 func makeDataDir(dir string) error {
@@ -98,14 +106,13 @@ func makeDataDir(dir string) error {
 	if err == nil {
 		return nil
 	}
-	const remedy = "give another one with --data or SLUICE_DATA"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot make the data directory %s: this user may not write there; %s", absolute(dir), remedy)
+		return fmt.Errorf("cannot make the data directory %s: this user may not write there; %s", absolute(dir), otherDir)
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("cannot make the data directory %s: a file is in its place; %s", absolute(dir), remedy)
+		return fmt.Errorf("cannot make the data directory %s: a file is in its place; %s", absolute(dir), otherDir)
 	default:
-		return fmt.Errorf("cannot make the data directory: %w; %s", err, remedy)
+		return fmt.Errorf("cannot make the data directory: %w; %s", err, otherDir)
 	}
 }
 
