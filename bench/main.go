@@ -30,6 +30,7 @@ type options struct {
 	duration   time.Duration
 	warmup     time.Duration
 	shards     int
+	maxOthers  float64 // cores; 0: any
 	signatures string // on, off, both
 	format     string // markdown, json
 	dataDir    string
@@ -86,6 +87,8 @@ func parseFlags(args []string, all []scenario) (options, error) {
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long each run lasts")
 	flags.DurationVar(&o.warmup, "warmup", time.Second, "load before each run that is not measured")
 	flags.IntVar(&o.shards, "shards", 4, "shards of the streams")
+	flags.Float64Var(&o.maxOthers, "max-others", 0, "repeat a run in which other programs used more cores than this "+
+		"(up to "+fmt.Sprint(maxRepeats)+" times; 0: take every run)")
 	flags.StringVar(&o.signatures, "signatures", "both", "on: the server verifies signatures, off, or both in turn")
 	flags.StringVar(&o.format, "format", "markdown", "of the report: markdown or json")
 	flags.StringVar(&o.dataDir, "data", os.TempDir(), "directory, on the disk to measure, for temporary data (some GiB)")
@@ -103,8 +106,8 @@ func parseFlags(args []string, all []scenario) (options, error) {
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.runs < 1 || o.duration <= 0 || o.warmup < 0 || o.shards < 1:
-		return o, errors.New("--runs, --duration and --shards must be positive, --warmup not negative")
+	case o.runs < 1 || o.duration <= 0 || o.warmup < 0 || o.shards < 1 || o.maxOthers < 0:
+		return o, errors.New("--runs, --duration and --shards must be positive, --warmup and --max-others not negative")
 	case o.duration+o.warmup > 2*time.Minute:
 		return o, errors.New("--duration and --warmup: together at most 2m, since signatures expire")
 	case !slices.Contains([]string{"on", "off", "both"}, o.signatures):
@@ -148,7 +151,8 @@ func run(ctx context.Context, o options, all []scenario) (err error) {
 
 // String says what the figures depend on.
 func (o options) String() string {
-	return fmt.Sprintf("--runs %d --duration %v --warmup %v --shards %d", o.runs, o.duration, o.warmup, o.shards)
+	return fmt.Sprintf("--runs %d --duration %v --warmup %v --shards %d --max-others %v",
+		o.runs, o.duration, o.warmup, o.shards, o.maxOthers)
 }
 
 // build compiles the server as users run it.

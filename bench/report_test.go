@@ -72,6 +72,25 @@ func TestRatiosCompareTheSameRoundAndBudgetsAreJudged(t *testing.T) {
 	}
 }
 
+func TestARunThatOthersDisturbedIsRepeated(t *testing.T) {
+	noise := []float64{1.5, 0.9, 0.05, 0.7}
+	done := 0
+	c := contestant{name: "c", round: func(context.Context, int) (measurement, error) {
+		done++
+		return measurement{Others: noise[(done-1)%len(noise)]}, nil
+	}}
+	for _, test := range []struct{ most, want, rounds float64 }{
+		{0, 1.5, 1}, {1, 0.9, 2}, {0.1, 0.05, 3}, {0.01, 0.05, maxRepeats + 1},
+	} {
+		done = 0
+		s := &stage{options: options{maxOthers: test.most}}
+		m, err := s.undisturbed(t.Context(), c, 0)
+		if err != nil || m.Others != test.want || float64(done) != test.rounds {
+			t.Errorf("at most %v: took %v after %d runs, %v", test.most, m.Others, done, err)
+		}
+	}
+}
+
 func TestReportsAreWritten(t *testing.T) {
 	s := &stage{options: options{runs: 3}}
 	var order []string
@@ -110,7 +129,7 @@ func TestReportsAreWritten(t *testing.T) {
 func TestWrongFlagsAreRefused(t *testing.T) {
 	all := scenarios()
 	for _, args := range []string{
-		"--scenario nothing", "--runs 0", "--duration 0s", "--duration 3m", "--warmup -1s", "--shards 0",
+		"--scenario nothing", "--runs 0", "--duration 0s", "--duration 3m", "--warmup -1s", "--shards 0", "--max-others -1",
 		"--signatures maybe", "--format xml", "--no-such-flag", "argument",
 	} {
 		if _, err := parseFlags(strings.Fields(args), all); err == nil {

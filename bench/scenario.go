@@ -144,7 +144,7 @@ func (s *stage) play(ctx context.Context, sc scenario) (_ outcome, err error) {
 	for n := range s.runs {
 		for turn := range contestants {
 			i := (turn + n) % len(contestants)
-			m, err := contestants[i].round(ctx, n)
+			m, err := s.undisturbed(ctx, contestants[i], n)
 			if err != nil {
 				return outcome{}, fmt.Errorf("%s: %w", contestants[i].name, err)
 			}
@@ -158,6 +158,27 @@ func (s *stage) play(ctx context.Context, sc scenario) (_ outcome, err error) {
 		return outcome{}, err
 	}
 	return s.judge(sc, contestants, runs), nil
+}
+
+// maxRepeats is how often a run that others disturbed is repeated before the least disturbed one is taken.
+const maxRepeats = 20
+
+// undisturbed runs a contestant's round, and again while others use too much of the machine meanwhile.
+func (s *stage) undisturbed(ctx context.Context, c contestant, n int) (best measurement, err error) {
+	for repeat := range maxRepeats + 1 {
+		m, err := c.round(ctx, n)
+		if err != nil {
+			return measurement{}, err
+		}
+		if repeat == 0 || m.Others < best.Others {
+			best = m
+		}
+		if s.maxOthers == 0 || m.Others <= s.maxOthers {
+			break
+		}
+		slog.Info("disturbed", "contestant", c.name, "others_cores", fmt.Sprintf("%.2f", m.Others))
+	}
+	return best, nil
 }
 
 // profile runs one more round, which does not count, with the servers' profilers on.
