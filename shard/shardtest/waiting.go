@@ -2,15 +2,37 @@ package shardtest
 
 import (
 	"context"
+	"sync"
 
 	"github.com/seed-462d9463/sluice/shard"
 )
 
-// waiting calls Wait in a goroutine of its own; the channel yields its outcome.
+// waiting calls Wait in a goroutine of its own, and returns when that is about to block, or has returned. The
+// channel yields its outcome.
 func (s *suite) waiting(ctx context.Context, l shard.Log, from shard.Offset) <-chan error {
-	out := make(chan error, 1)
-	go func() { out <- l.Wait(ctx, from) }()
+	asked := &askedContext{Context: ctx, asked: make(chan struct{})}
+	out, returned := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(returned)
+		out <- l.Wait(asked, from)
+	}()
+	select {
+	case <-asked.asked:
+	case <-returned:
+	}
 	return out
+}
+
+// askedContext tells when it is first asked for its Done channel, which nobody can do without who waits.
+type askedContext struct {
+	context.Context
+	once  sync.Once
+	asked chan struct{}
+}
+
+func (c *askedContext) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.asked) })
+	return c.Context.Done()
 }
 
 func (s *suite) end(l shard.Log) shard.Offset {
