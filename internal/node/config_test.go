@@ -92,7 +92,7 @@ credentials:
 func TestMistakesInTheFileAreToldWithTheirLine(t *testing.T) {
 	for _, c := range []struct{ name, yaml, want string }{
 		{"an unknown key", "listen: a:1\nlisten_address: b:2\n", `sluice.yaml:2: there is no setting "listen_address" here`},
-		{"an unknown key inside", "log:\n  level: info\n  colour: red\n", `sluice.yaml:3: there is no setting "colour" here`},
+		{"an unknown key inside", "log:\n  level: info\n  tint: red\n", `sluice.yaml:3: there is no setting "tint" here`},
 		{"an unknown key of a stream", "streams:\n  a:\n    limit: off\n", `sluice.yaml:3: there is no setting "limit" here`},
 		{"a key twice", "data: a\nadmin: b\ndata: c\n", `sluice.yaml:3: "data" is set already in line 1`},
 		{"a wrong kind", "region: r\nengine:\n  journal_files: many\n", "sluice.yaml:3: cannot unmarshal !!str `many` into int"},

@@ -112,13 +112,12 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	for _, warning := range n.config.Warnings() {
 		n.logger.Warn(warning)
 	}
-	admin := adminServer(&n.ready, n.registry)
-	adminEnd := serve(admin, n.admin)
+	admin := serve(adminServer(&n.ready, n.registry), n.admin)
 	defer func() {
 		err = errors.Join(err, n.parts.close(n.logger))
-		_ = admin.Close()
+		_ = admin.server.Close()
 		_ = n.Close()
-		<-adminEnd
+		<-admin.done
 	}()
 
 	started := time.Now()
@@ -128,8 +127,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	server := n.server()
-	serverEnd := serve(server, n.services)
+	services := serve(n.server(), n.services)
 	n.ready.set(true, "ready")
 	close(n.serving)
 	n.logger.Info("serving", "listen", n.Addr().String(), "admin", n.AdminAddr().String(),
@@ -139,57 +137,60 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		n.logger.Info("stopping: no new requests; those in flight are finished")
 		n.ready.set(false, "stopping")
-		return stopServer(server, serverEnd, n.config.ShutdownGrace, n.logger)
+		return services.stop(n.config.ShutdownGrace, n.logger)
 	case <-n.parts.engine.Failed():
-		return n.fail("the log", n.parts.engine.Err(), server, serverEnd)
+		return n.fail("the log", n.parts.engine.Err(), services)
 	case <-n.parts.catalog.Failed():
 		if err := n.parts.engine.Err(); err != nil {
-			return n.fail("the log", err, server, serverEnd)
+			return n.fail("the log", err, services)
 		}
-		return n.fail("the catalog", n.parts.catalog.Err(), server, serverEnd)
-	case err := <-serverEnd:
-		return fmt.Errorf("serving on %s: %w", n.Addr(), err)
-	case err := <-adminEnd:
-		_ = server.Close()
-		<-serverEnd
-		adminEnd <- err // for the deferred wait
-		return fmt.Errorf("serving on %s: %w", n.AdminAddr(), err)
+		return n.fail("the catalog", n.parts.catalog.Err(), services)
+	case <-services.done:
+		return n.fail("the listener of the services", services.err, services)
+	case <-admin.done:
+		return n.fail("the listener of health and metrics", admin.err, services)
 	}
 }
 
 // fail ends serving because a part cannot go on. Requests that need it fail by now; what is left is to send their
 // answers.
-func (n *Node) fail(what string, cause error, server *http.Server, end <-chan error) error {
+func (n *Node) fail(what string, cause error, services *served) error {
 	n.ready.set(false, "failed: %s: %v", what, cause)
 	n.logger.Error(what+" cannot go on", "error", cause)
-	_ = stopServer(server, end, min(n.config.ShutdownGrace, failedGrace), n.logger)
+	_ = services.stop(min(n.config.ShutdownGrace, failedGrace), n.logger)
 	return fmt.Errorf("%s cannot go on: %w; what was acknowledged is recovered by the next start", what, cause)
 }
 
 // failedGrace is how long answers may take to go out when the log has failed.
 const failedGrace = 5 * time.Second
 
-// serve runs a server until it is shut down or closed. The channel then gets the error, if that was not why.
-func serve(server *http.Server, l net.Listener) chan error {
-	end := make(chan error, 1)
-	go func() {
-		err := server.Serve(l)
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
-		}
-		end <- err
-	}()
-	return end
+// served is a server on its listener.
+type served struct {
+	server *http.Server
+	done   chan struct{} // closed when it has ended
+	err    error         // why, unless it was shut down or closed; set before done is closed
 }
 
-// stopServer lets requests in flight end, for as long as grace; then it cuts them off, which is no error:
-// their clients see a broken connection and know nothing was promised.
-func stopServer(server *http.Server, end <-chan error, grace time.Duration, logger *slog.Logger) error {
+func serve(server *http.Server, l net.Listener) *served {
+	s := &served{server: server, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.err = err
+		}
+	}()
+	return s
+}
+
+// stop lets requests in flight end, for as long as grace; then it cuts them off, which is no error: their clients
+// see a broken connection and know that nothing was promised.
+func (s *served) stop(grace time.Duration, logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
+	if err := s.server.Shutdown(ctx); err != nil {
 		logger.Warn("requests did not end in time and were cut off", "shutdown_grace", grace)
-		_ = server.Close()
+		_ = s.server.Close()
 	}
-	return <-end
+	<-s.done
+	return s.err
 }

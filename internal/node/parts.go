@@ -35,12 +35,12 @@ type parts struct {
 }
 
 type part struct {
-	name  string
-	close func() error
+	name string
+	end  func() error
 }
 
-func (p *parts) add(name string, close func() error) {
-	p.started = append(p.started, part{name, close})
+func (p *parts) add(name string, end func() error) {
+	p.started = append(p.started, part{name, end})
 }
 
 // close takes down what was started, the last first. It may be called after a start that failed half-way.
@@ -50,7 +50,7 @@ func (p *parts) close(logger *slog.Logger) error {
 		last := p.started[len(p.started)-1]
 		p.started = p.started[:len(p.started)-1]
 		logger.Debug("closing", "part", last.name)
-		if err := last.close(); err != nil {
+		if err := last.end(); err != nil {
 			problems = append(problems, fmt.Errorf("close %s: %w", last.name, err))
 		}
 	}
