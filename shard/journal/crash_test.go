@@ -41,6 +41,8 @@ type workload struct {
 	ledgers []*ledger
 	deleted map[string]bool // topics whose delete was acknowledged
 	created map[string]int  // topics whose create was acknowledged
+
+	finished bool
 }
 
 func newWorkload(seed uint64, steps int) *workload {
@@ -80,6 +82,7 @@ func (w *workload) run(e *Engine) {
 			return
 		}
 	}
+	w.finished = true
 }
 
 // appendSome queues a few appends at once, and waits for all.
@@ -223,7 +226,7 @@ func (led *ledger) check(ctx context.Context, l shard.Log) error {
 	return nil
 }
 
-// forget takes what was recovered as acknowledged, so that the next crash is held to it.
+// adopt takes what was recovered as acknowledged, so that the next crash is held to it.
 func (w *workload) adopt(e *Engine) error {
 	ctx := context.Background()
 	for _, led := range w.ledgers {
@@ -260,7 +263,9 @@ func crashOnce(seed uint64, call int64) (crashed bool, err error) {
 	}
 	left := crash.After()
 	if left == nil {
-		left = mem
+		if left = mem; !w.finished {
+			return false, fmt.Errorf("the workload ended before its time: %w", errors.Join(err, e.Err()))
+		}
 	}
 	for _, again := range []string{"first recovery", "second recovery", "recovery after writing", "recovery after a kill"} {
 		e, err := Open(tinyOptions(left))
@@ -323,6 +328,55 @@ func TestAcknowledgedRecordsSurvivePowerLossAtEveryCall(t *testing.T) {
 				if !crashed {
 					t.Logf("%d calls", call)
 					return
+				}
+			}
+		})
+	}
+}
+
+func TestPowerLossDuringRecoveryLosesNothing(t *testing.T) {
+	seeds := uint64(8)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
+		t.Run(fmt.Sprintf("seed%d", seed), func(t *testing.T) {
+			t.Parallel()
+			mem := vfs.NewMem()
+			disk := vfs.Inject(mem)
+			crash, hook := vfs.CrashAt(mem, int64(60+40*seed), seed)
+			disk.Hook(hook)
+			w := newWorkload(seed, 40)
+			e, err := Open(tinyOptions(disk))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.run(e)
+			e.Close()
+			if crash.After() == nil {
+				t.Fatal("the workload is over before the crash")
+			}
+			for call := int64(1); ; call++ {
+				left := crash.After().CrashClone(0)
+				disk := vfs.Inject(left)
+				again, hook := vfs.CrashAt(left, call, seed+uint64(call))
+				disk.Hook(hook)
+				if e, err := Open(tinyOptions(disk)); err == nil {
+					e.Close()
+				}
+				after := again.After()
+				if after == nil {
+					return
+				}
+				e, err := Open(tinyOptions(after))
+				if err != nil {
+					t.Fatalf("crash before call %d of the recovery: %v", call, err)
+				}
+				if err := w.check(e); err != nil {
+					t.Fatalf("crash before call %d of the recovery: %v", call, err)
+				}
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
 				}
 			}
 		})
