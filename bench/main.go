@@ -31,8 +31,8 @@ type options struct {
 	warmup     time.Duration
 	shards     int
 	maxOthers  float64 // cores; 0: any
-	signatures string // on, off, both
-	format     string // markdown, json
+	signatures string  // on, off, both
+	format     string  // markdown, json
 	dataDir    string
 	binary     string
 	profileDir string

@@ -111,11 +111,11 @@ func (l *crashLog) Append(ctx context.Context, records []shard.Record) shard.Pen
 	return crashPending(func(context.Context) (shard.Appended, error) { return at, err })
 }
 
-func (l *crashLog) Read(ctx context.Context, from shard.Offset, max shard.Limit) ([]shard.Record, error) {
+func (l *crashLog) Read(ctx context.Context, from shard.Offset, limit shard.Limit) ([]shard.Record, error) {
 	if l.crash.isDead() {
 		return nil, errCrashed
 	}
-	return l.Log.Read(ctx, from, max)
+	return l.Log.Read(ctx, from, limit)
 }
 
 func (l *crashLog) Trim(ctx context.Context, before shard.Offset) error {

@@ -110,9 +110,9 @@ func (l *endlessLog) grow(n int64) { l.next.Add(n) }
 
 func (l *endlessLog) Bounds() (first, next shard.Offset) { return 0, shard.Offset(l.next.Load()) }
 
-func (l *endlessLog) Read(_ context.Context, from shard.Offset, max shard.Limit) (out []shard.Record, _ error) {
+func (l *endlessLog) Read(_ context.Context, from shard.Offset, limit shard.Limit) (out []shard.Record, _ error) {
 	_, next := l.Bounds()
-	for at := from; at < next && len(out) < 1+max.Bytes/len(l.value); at++ {
+	for at := from; at < next && len(out) < 1+limit.Bytes/len(l.value); at++ {
 		out = append(out, shard.Record{Offset: at, Time: time.Now(), Value: l.value})
 	}
 	return out, nil

@@ -228,10 +228,10 @@ type preparedLog struct {
 
 func (l *preparedLog) Bounds() (first, next shard.Offset) { return 0, shard.Offset(len(l.records)) }
 
-func (l *preparedLog) Read(_ context.Context, from shard.Offset, max shard.Limit) ([]shard.Record, error) {
+func (l *preparedLog) Read(_ context.Context, from shard.Offset, limit shard.Limit) ([]shard.Record, error) {
 	n := 0
 	to := from
-	for ; int(to) < len(l.records) && n < max.Bytes; to++ {
+	for ; int(to) < len(l.records) && n < limit.Bytes; to++ {
 		n += l.records[to].Size()
 	}
 	return l.records[from:to], nil

@@ -52,7 +52,7 @@ func report(w io.Writer, c *node.Config) {
 		fmt.Fprint(w, "  not limit shards")
 	}
 	if n := len(c.Streams.Streams); n > 0 {
-		fmt.Fprintf(w, ", but for %d streams with limits of their own", n)
+		fmt.Fprintf(w, ", but for %d with limits of their own", n)
 	}
 	fmt.Fprintln(w)
 	for _, warning := range c.Warnings() {

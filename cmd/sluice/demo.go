@@ -37,7 +37,6 @@ type demoOptions struct {
 	rate    float64
 	seed    uint64
 	format  string
-	limits  string
 }
 
 func demoCommand() *cobra.Command {

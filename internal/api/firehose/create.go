@@ -119,13 +119,8 @@ func (s *S3Destination) check(v *wire.Validation, path string) {
 	if s.CompressionFormat != nil {
 		v.Enum(*s.CompressionFormat, path+"compressionFormat", "UNCOMPRESSED", "GZIP", "ZIP", "Snappy", "HADOOP_SNAPPY")
 	}
-	if e := s.EncryptionConfiguration; e != nil {
-		if e.NoEncryptionConfig != nil {
-			v.Enum(*e.NoEncryptionConfig, path+"encryptionConfiguration.noEncryptionConfig", "NoEncryption")
-		}
-		if e.KMSEncryptionConfig != nil && e.KMSEncryptionConfig.AWSKMSKeyARN == nil {
-			v.Missing(path + "encryptionConfiguration.kMSEncryptionConfig.aWSKMSKeyARN")
-		}
+	if e := s.EncryptionConfiguration; e != nil && e.NoEncryptionConfig != nil {
+		v.Enum(*e.NoEncryptionConfig, path+"encryptionConfiguration.noEncryptionConfig", "NoEncryption")
 	}
 	if s.S3BackupMode != nil {
 		v.Enum(*s.S3BackupMode, path+"s3BackupMode", "Disabled", "Enabled")
@@ -159,7 +154,8 @@ func (p *ProcessingConfiguration) check(v *wire.Validation, path string) {
 	}
 }
 
-// unsupported is the path of a member that is not known here; "" if there is none.
+// unsupported is the path of a member that is not known here, or is known and asks for what is not here; ""
+// if there is none.
 func (in *CreateDeliveryStreamInput) unsupported() string {
 	if len(in.Others) > 0 {
 		return in.Others[0]
@@ -228,12 +224,27 @@ func (s *S3Destination) unsupported() string {
 			return "ProcessingConfiguration." + others[0]
 		}
 	}
+	switch {
+	case s.DataFormatConversionConfiguration.on():
+		return "DataFormatConversionConfiguration"
+	case s.DynamicPartitioningConfiguration.on():
+		return "DynamicPartitioningConfiguration"
+	case value(s.S3BackupMode) == "Enabled":
+		return "S3BackupMode Enabled"
+	}
+	switch format := value(s.CompressionFormat); format {
+	case "ZIP", "Snappy", "HADOOP_SNAPPY":
+		return "CompressionFormat " + format
+	}
 	return ""
 }
 
 func (p *ProcessingConfiguration) others() wire.Unknown {
 	others := p.Others
 	for i := range p.Processors {
+		if kind := value(p.Processors[i].Type); kind != firehose.AppendDelimiterToRecord && value(p.Enabled) {
+			others = append(others, "Processors.Type "+kind)
+		}
 		for _, name := range p.Processors[i].Others {
 			others = append(others, "Processors."+name)
 		}

@@ -11,8 +11,7 @@ import (
 // definition is what the input asks for, in the words of package firehose.
 func (in *CreateDeliveryStreamInput) definition() firehose.Definition {
 	d := firehose.Definition{
-		Type:                 firehose.SourceType(value(in.DeliveryStreamType)),
-		ServerSideEncryption: in.DeliveryStreamEncryptionConfigurationInput != nil,
+		Type: firehose.SourceType(value(in.DeliveryStreamType)),
 	}
 	if s := in.DirectPutSourceConfiguration; s != nil {
 		d.ThroughputHintMB = int(*s.ThroughputHintInMBs)
@@ -40,15 +39,10 @@ func (s *S3Destination) definition() firehose.S3Destination {
 		Prefix: value(s.Prefix), ErrorOutputPrefix: value(s.ErrorOutputPrefix),
 		Compression:   firehose.Compression(value(s.CompressionFormat)),
 		FileExtension: value(s.FileExtension), CustomTimeZone: value(s.CustomTimeZone),
-		BackupMode:          value(s.S3BackupMode),
-		FormatConversion:    s.DataFormatConversionConfiguration.on(),
-		DynamicPartitioning: s.DynamicPartitioningConfiguration.on(),
+		BackupMode: value(s.S3BackupMode),
 	}
 	if b := s.BufferingHints; b != nil {
 		d.Buffering = firehose.BufferingHints{SizeMB: number(b.SizeInMBs), IntervalSeconds: number(b.IntervalInSeconds)}
-	}
-	if e := s.EncryptionConfiguration; e != nil && e.KMSEncryptionConfig != nil {
-		d.KMSKeyARN = *e.KMSEncryptionConfig.AWSKMSKeyARN
 	}
 	if l := s.CloudWatchLoggingOptions; l != nil {
 		d.Logging = &firehose.CloudWatchLogging{

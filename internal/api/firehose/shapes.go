@@ -7,15 +7,14 @@ import "github.com/seed-462d9463/sluice/internal/api/wire"
 
 // CreateDeliveryStreamInput is AWS's shape of that name.
 type CreateDeliveryStreamInput struct {
-	DeliveryStreamName                         *string
-	DeliveryStreamType                         *string
-	DirectPutSourceConfiguration               *DirectPutSource
-	KinesisStreamSourceConfiguration           *KinesisStreamSource
-	DeliveryStreamEncryptionConfigurationInput *map[string]string
-	S3DestinationConfiguration                 *S3Destination
-	ExtendedS3DestinationConfiguration         *S3Destination
-	Tags                                       []Tag
-	Others                                     wire.Unknown
+	DeliveryStreamName                 *string
+	DeliveryStreamType                 *string
+	DirectPutSourceConfiguration       *DirectPutSource
+	KinesisStreamSourceConfiguration   *KinesisStreamSource
+	S3DestinationConfiguration         *S3Destination
+	ExtendedS3DestinationConfiguration *S3Destination
+	Tags                               []Tag
+	Others                             wire.Unknown
 }
 
 // DirectPutSource is AWS's DirectPutSourceConfiguration and -Description.
@@ -61,14 +60,8 @@ type BufferingHints struct {
 
 // EncryptionConfiguration is AWS's shape of that name.
 type EncryptionConfiguration struct {
-	NoEncryptionConfig  *string
-	KMSEncryptionConfig *KMSEncryptionConfig
-	Others              wire.Unknown
-}
-
-// KMSEncryptionConfig is AWS's shape of that name.
-type KMSEncryptionConfig struct {
-	AWSKMSKeyARN *string
+	NoEncryptionConfig *string
+	Others             wire.Unknown
 }
 
 // CloudWatchLoggingOptions is AWS's shape of that name.

@@ -47,6 +47,8 @@ func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamI
 		return wire.Faultf(invalidArgument, "WarmThroughputMiBps is not supported by Sluice.")
 	case onDemand && in.ShardCount != nil:
 		return wire.Faultf(invalidArgument, "ShardCount cannot be set for a stream in ON_DEMAND mode.")
+	case in.ShardCount != nil && *in.ShardCount > stream.MaxShards:
+		return wire.Faultf(limitExceeded, "A stream can have at most %d shards; this request asks for %d.", stream.MaxShards, *in.ShardCount)
 	case in.ShardCount != nil:
 		options.Shards = int(*in.ShardCount)
 	}

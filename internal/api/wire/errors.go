@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,25 +66,44 @@ func mismatch(w want, got byte) *TypeError {
 	return &TypeError{"class com.amazon.coral.value.json.numbers.TruncatingBigNumber can not be converted to " + string(w)}
 }
 
-// badBlob is the error for a string that is not base64. AWS shows the whole value; here a long one is cut, so
-// that an answer is never larger than a question.
-func badBlob(value []byte) *TypeError {
-	text := string(value[:min(len(value), 128)])
-	if len(value) > 128 {
+// shownBlob is how much of a value that is not base64 is shown. AWS shows all of it; here an answer is never
+// larger than its question.
+const shownBlob = 128
+
+// badBlob is a string that is not base64: its first bytes, those from where decoding failed on, and its length.
+type badBlob struct {
+	length int
+	head   []byte // at most shownBlob
+	rest   []byte // behind head; what is missing between them is good
+	breaks bool   // it has line breaks, and maybe nothing else that is wrong
+}
+
+func (b *badBlob) has(test func(byte) bool) bool {
+	return slices.ContainsFunc(b.head, test) || slices.ContainsFunc(b.rest, test)
+}
+
+func (b *badBlob) err() *TypeError {
+	text := string(b.head)
+	if b.length > len(b.head) {
 		text += "…"
 	}
 	prefix := "'" + strings.ToValidUTF8(text, "\uFFFD") + "' can not be converted to a Blob: "
-	if len(value)%4 != 0 {
-		return &TypeError{fmt.Sprintf("%sBase64 encoded length is expected a multiple of 4 bytes but found: %d", prefix, len(value))}
+	if b.length%4 != 0 {
+		return &TypeError{fmt.Sprintf("%sBase64 encoded length is expected a multiple of 4 bytes but found: %d", prefix, b.length)}
 	}
-	for i, c := range value {
-		switch {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '/':
-			continue
-		case c == '=' && (i == len(value)-1 || i == len(value)-2 && value[i+1] == '='):
-			continue
+	for _, part := range []struct {
+		bytes []byte
+		start int // in the value
+	}{{b.head, 0}, {b.rest, b.length - len(b.rest)}} {
+		for i, c := range part.bytes {
+			if !isBase64(c) && (c != '=' || part.start+i < b.length-2) {
+				return &TypeError{prefix + "Invalid Base64 character: '" + strings.ToValidUTF8(string(part.bytes[i:i+1]), "\uFFFD") + "'"}
+			}
 		}
-		return &TypeError{prefix + "Invalid Base64 character: '" + strings.ToValidUTF8(string(value[i:i+1]), "\uFFFD") + "'"}
 	}
 	return &TypeError{prefix + "Invalid last non-pad Base64 character dectected"}
+}
+
+func isBase64(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '+' || c == '/'
 }

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"encoding/base64"
 	"math"
 	"strconv"
 	"unicode/utf16"
@@ -276,22 +275,24 @@ func (r *Reader) decodeBlob(s []byte, raw bool) ([]byte, bool) {
 			size--
 		}
 	}
+	var head [shownBlob]byte // as it was, for an error
+	copy(head[:], s)
 	n, err := strictBase64.Decode(s, s)
 	if err == nil && n == size && len(s)%4 == 0 {
 		return s[:n:n], true
 	}
-	// The part that has been decoded is no longer there as text; encode it again to show it. What was decoded
-	// ends at a multiple of four characters, unless line breaks were skipped: then nothing can be shown but
-	// that the value is wrong.
-	n -= n % 3
-	text := append(base64.StdEncoding.AppendEncode(nil, s[:n]), s[n/3*4:]...)
+	bad := badBlob{length: len(s), head: head[:min(len(s), shownBlob)], breaks: err == nil}
+	// What is wrong lies behind what was decoded, and has not been written over, unless head has it.
+	if rest := max(shownBlob, n/3*4); rest < len(s) {
+		bad.rest = s[rest:]
+	}
 	switch {
-	case raw && bytes.ContainsFunc(text, func(c rune) bool { return c < 0x20 }):
+	case raw && (bad.breaks || bad.has(func(c byte) bool { return c < 0x20 })):
 		r.syntax("control character in a string")
-	case raw && !utf8.Valid(text):
+	case raw && bad.has(func(c byte) bool { return c >= utf8.RuneSelf }) && !(utf8.Valid(bad.head) && utf8.Valid(bad.rest)):
 		r.syntax("invalid UTF-8 in a string")
 	default:
-		r.fail(badBlob(text))
+		r.fail(bad.err())
 	}
 	return nil, false
 }
