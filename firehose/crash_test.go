@@ -169,7 +169,7 @@ func surviveCrash(t *testing.T, e *env, from SourceType, at int, after bool) (fi
 		e.sources.set(nil, shards...)
 		e.create(s, clicks, definition(fromStream, compressed))
 	} else {
-		e.create(s, clicks, definition(compressed))
+		e.create(s, clicks, definition())
 	}
 	stop()
 

@@ -65,6 +65,8 @@ func (d *delivery) addInput(ctx context.Context, src source, log shard.Log) {
 	d.ready = append(d.ready, in)
 }
 
+func (in *input) forgotten() bool { return in.ctx.Err() != nil }
+
 // forget stops reading the logs that are gone, and drops what is known of them. What of them is in the batch or
 // in intents is left to the uploads, which will find it missing.
 func (d *delivery) forget(gone func(source) bool) {
@@ -83,7 +85,7 @@ func (d *delivery) forget(gone func(source) bool) {
 	}
 	kept := d.ready[:0]
 	for _, in := range d.ready {
-		if in.ctx.Err() == nil {
+		if !in.forgotten() {
 			kept = append(kept, in)
 		}
 	}
@@ -103,7 +105,7 @@ func (d *delivery) forgetAll(cause error) {
 func (d *delivery) scan(ctx context.Context) error {
 	in := d.ready[0]
 	d.ready = d.ready[1:]
-	if in.ctx.Err() != nil { // forgotten
+	if in.forgotten() {
 		return nil
 	}
 	records, err := in.log.Read(ctx, in.pos, shard.Limit{Bytes: readBytes})

@@ -24,7 +24,7 @@ const (
 
 	// Small and soon, so that there is something to see. A service would take Firehose's defaults or more.
 	demoBufferMB      = 5
-	demoBufferSeconds = 5
+	demoBufferSeconds = 2
 	demoEndlessRate   = 10_000 // records per second when nothing bounds their number
 	demoProducers     = 4
 	demoInputBytes    = 1<<20 - 19 // of one line: a record's 1 MiB less the longest partition key, a line number
@@ -46,7 +46,7 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run the main job on this machine: producers, a stream, a delivery stream, objects",
 		Long: `Starts a server of its own on a data directory, plays a clickstream into a stream through the HTTP
-API, and has a delivery stream write it into GZIP objects, five seconds or 5 MiB each. It ends when
+API, and has a delivery stream write it into GZIP objects, two seconds or 5 MiB each. It ends when
 everything it put is in an object.
 
 Records are made up, or are the lines of --input (- is standard input). Each line is a record, its bytes

@@ -48,7 +48,7 @@ func (d *demo) introduce() {
 	until := "until Ctrl-C"
 	switch {
 	case d.options.records > 0:
-		until = fmt.Sprintf("for %s records", humanize.Comma(d.options.records))
+		until = "for " + count(d.options.records, "record")
 	case d.input != nil:
 		until = "to its end"
 	}
@@ -62,7 +62,7 @@ The delivery stream %s writes GZIP objects of up to %d MiB or %d seconds into %s
 `, versionName(), d.node.Addr(), d.node.AdminAddr(), what, demoStream, demoShards, until,
 		demoDelivery, demoBufferMB, demoBufferSeconds, d.place(), limits)
 	if left := d.before.BufferedRecords; left > 0 {
-		d.screen.print("%s records of an earlier run are still to be delivered and come first.\n", humanize.Comma(left))
+		d.screen.print("From an earlier run %s are still to be delivered and come first.\n", count(left, "record"))
 	}
 	d.screen.print("\n")
 }
@@ -154,21 +154,21 @@ func (d *demo) summarize() error {
 		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	b.WriteString("This run:\n")
-	line("put", "%s records, %s in %.1f s (%s records/s, %.1f MB/s)", humanize.Comma(put), humanize.Bytes(uint64(bytes)),
+	line("put", "%s, %s in %.1f s (%s records/s, %.1f MB/s)", count(put, "record"), humanize.Bytes(uint64(bytes)),
 		seconds, humanize.Comma(int64(float64(put)/seconds)), float64(bytes)/seconds/1e6)
 	if again := d.sender.again.Load(); again > 0 {
-		line("throttled", "%s times a record, which was then sent again", humanize.Comma(again))
+		line("throttled", "%s to be sent again", count(again, "record"))
 	}
-	line("delivered", "%s records in %s objects", humanize.Comma(delivered),
-		humanize.Comma(stats.DeliveredObjects-d.before.DeliveredObjects))
+	line("delivered", "%s in %s", count(delivered, "record"),
+		count(stats.DeliveredObjects-d.before.DeliveredObjects, "object"))
 	if stats.LostRecords > 0 {
-		line("lost", "%s records whose retention ended before they could be delivered", humanize.Comma(stats.LostRecords))
+		line("lost", "%s that the stream dropped before the bucket was back", count(stats.LostRecords, "record"))
 	}
 	b.WriteString("All runs on this data directory:\n")
-	line("delivered", "%s records, %s before compression, in %s objects", humanize.Comma(stats.DeliveredRecords),
-		humanize.Bytes(uint64(stats.DeliveredBytes)), humanize.Comma(stats.DeliveredObjects))
+	line("delivered", "%s, %s before compression, in %s", count(stats.DeliveredRecords, "record"),
+		humanize.Bytes(uint64(stats.DeliveredBytes)), count(stats.DeliveredObjects, "object"))
 	if open > 0 {
-		line("waiting", "%s records; the next run delivers them", humanize.Comma(open))
+		line("waiting", "%s to be delivered by the next run", count(open, "record"))
 	}
 	line("objects", "%s", d.place())
 	fmt.Fprintf(&b, "\nLook at them:\n  %s\n", d.look())
@@ -182,6 +182,14 @@ func (d *demo) look() string {
 		return fmt.Sprintf("aws --endpoint-url %s s3 ls --recursive s3://%s/", d.config.Buckets.S3.Endpoint, demoBucket)
 	}
 	return fmt.Sprintf("find %s -name '*.gz' -exec gzip -dc {} + | head -3", quote(d.place()))
+}
+
+// count is a number of things in words.
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return humanize.Comma(n) + " " + thing + "s"
 }
 
 // quote makes a path one word of a shell.

@@ -81,17 +81,17 @@ func (p *put) run(ctx context.Context, file string, stdin io.Reader) error {
 	go readBatches(ctx, lines, batches)
 	err = p.putAll(ctx, batches)
 
-	fmt.Fprintf(p.report, "put %s records, %s", humanize.Comma(p.sender.records.Load()),
+	fmt.Fprintf(p.report, "put %s, %s", count(p.sender.records.Load(), "record"),
 		humanize.Bytes(uint64(p.sender.bytes.Load())))
 	if again := p.sender.again.Load(); again > 0 {
-		fmt.Fprintf(p.report, ", %s of them sent again after throttling", humanize.Comma(again))
+		fmt.Fprintf(p.report, "; %s sent again after throttling", humanize.Comma(again))
 	}
 	if p.failed > 0 {
-		fmt.Fprintf(p.report, ", %s lines failed", humanize.Comma(p.failed))
+		fmt.Fprintf(p.report, "; %s not put", count(p.failed, "line"))
 	}
 	fmt.Fprintln(p.report)
 	if err == nil && p.failed > 0 {
-		err = fmt.Errorf("%s lines were not put", humanize.Comma(p.failed))
+		err = errors.New("some lines were not put")
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,12 +92,16 @@ func (b *badBlob) err() *TypeError {
 	if b.length%4 != 0 {
 		return &TypeError{fmt.Sprintf("%sBase64 encoded length is expected a multiple of 4 bytes but found: %d", prefix, b.length)}
 	}
+	padding := b.length - 1 // from where on '=' may stand
+	if bytes.HasSuffix(b.rest, []byte("=")) || len(b.rest) == 0 && bytes.HasSuffix(b.head, []byte("=")) {
+		padding--
+	}
 	for _, part := range []struct {
 		bytes []byte
 		start int // in the value
 	}{{b.head, 0}, {b.rest, b.length - len(b.rest)}} {
 		for i, c := range part.bytes {
-			if !isBase64(c) && (c != '=' || part.start+i < b.length-2) {
+			if !isBase64(c) && (c != '=' || part.start+i < padding) {
 				return &TypeError{prefix + "Invalid Base64 character: '" + strings.ToValidUTF8(string(part.bytes[i:i+1]), "\uFFFD") + "'"}
 			}
 		}
