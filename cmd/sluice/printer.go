@@ -61,20 +61,17 @@ func (p *recordPrinter) print(records []printed) error {
 }
 
 func (p *recordPrinter) write(r *printed) error {
-	line := r.raw
 	if p.asJSON {
 		if utf8.Valid(r.raw) {
-			text := string(r.raw)
-			r.Data = &text
+			r.Data = new(string(r.raw))
 		} else {
 			r.Base64 = r.raw
 		}
-		var err error
-		if line, err = json.Marshal(r); err != nil {
-			return err
-		}
+		encoder := json.NewEncoder(p.out)
+		encoder.SetEscapeHTML(false) // it is read by people and jq, not put into a page
+		return encoder.Encode(r)
 	}
-	if _, err := p.out.Write(line); err != nil {
+	if _, err := p.out.Write(r.raw); err != nil {
 		return err
 	}
 	return p.out.WriteByte('\n')
