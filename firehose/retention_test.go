@@ -1,13 +1,18 @@
 package firehose
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-462d9463/sluice/internal/catalog"
 	"github.com/seed-462d9463/sluice/shard"
 )
 
@@ -168,4 +173,101 @@ func TestADeliveryGoesOnWhenItsSourceStreamIsDeletedAndMadeAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestALogThatIsDeletedUnderAFullBacklogBlocksNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		e.config.OpenObjects = 1
+		shards := e.shards("input", 1)
+		other := e.shards("other", 1)
+		other[0].Generation, other[0].Partition = "input", 1
+		e.sources.set(nil, shards[0], other[0])
+		s, stop := e.start()
+		defer stop()
+		e.create(s, clicks, definition(fromStream))
+		e.store.fail(errAway)
+		write(t, shards[0].Log, lines(0, 50, 100_000)...) // an open object, a full batch, and more
+		time.Sleep(time.Hour)
+		if err := e.engine.Delete(t.Context(), "input"); err != nil { // and Sources has not heard of it
+			t.Fatal(err)
+		}
+		write(t, other[0].Log, "of another shard")
+		e.store.fail(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := e.store.contents(); !slices.Equal(got, []string{"of another shard\n"}) {
+			t.Errorf("objects: %.100q", got)
+		}
+		if got := e.stats(s, clicks); got.BufferedRecords != 0 || got.OpenObjects != 0 || got.LostRecords != 22 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestADamagedShardDoesNotHinderOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		shards := e.shards("input", 2)
+		damaged := &damagedLog{Log: shards[0].Log}
+		shards[0].Log = damaged
+		e.sources.set(nil, shards...)
+		s, stop := e.start()
+		defer stop()
+		e.create(s, clicks, definition(fromStream))
+		damaged.damaged.Store(true)
+		write(t, damaged, "unreadable for now")
+		write(t, shards[1].Log, "good")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := e.store.contents(); !slices.Equal(got, []string{"good\n"}) {
+			t.Errorf("objects: %q", got)
+		}
+		damaged.damaged.Store(false)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"good", "unreadable for now"}, e.store.records()); diff != "" {
+			t.Error(diff)
+		}
+		stop()
+		log := e.logs.String()
+		if n := strings.Count(log, "Reading the source failed"); n < 1 || n > 12 {
+			t.Errorf("%d lines about the damage", n)
+		}
+		if strings.Count(log, "Reading the source works again") != 1 {
+			t.Error("the repair was not told")
+		}
+	})
+}
+
+type damagedLog struct {
+	shard.Log
+	damaged atomic.Bool
+}
+
+func (l *damagedLog) Read(ctx context.Context, from shard.Offset, limit shard.Limit) ([]shard.Record, error) {
+	if l.damaged.Load() {
+		return nil, &shard.CorruptError{File: "input/0.seg", Offset: 4096, Reason: "wrong checksum"}
+	}
+	return l.Log.Read(ctx, from, limit)
+}
+
+func TestAStateThatCannotBeReadIsNamed(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		s, stop := e.start()
+		e.create(s, clicks, definition())
+		d, err := s.delivery(clicks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		write(t, d.journal.log, string(encodeCommitted(committed{Number: 7})))
+		c, err := catalog.Open(t.Context(), e.engine, catalog.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		_, err = New(t.Context(), Options{Engine: e.engine, Catalog: c, Buckets: e.store})
+		if !errors.Is(err, errState) || !strings.Contains(err.Error(), "clicks") || !strings.Contains(err.Error(), "offset 1") {
+			t.Errorf("error %v", err)
+		}
+	})
 }

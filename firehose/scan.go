@@ -40,7 +40,10 @@ func (d *delivery) resolve(ctx context.Context) (bool, error) {
 		d.reads.failed(fmt.Errorf("find the shards of %s: %w", from, err))
 		return false, nil
 	}
-	d.resolves = 0
+	if d.resolves > 0 {
+		d.resolves = 0
+		d.reads.ok()
+	}
 	present := make(map[source]bool, len(logs))
 	for _, l := range logs {
 		src := source{Generation: l.Generation, Partition: l.Partition}
