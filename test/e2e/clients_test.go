@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func awsEnv() []string {
+	return []string{
+		"AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_DEFAULT_REGION=" + region,
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",
+	}
+}
+
+func TestUnmodifiedBoto3DrivesEveryOperation(t *testing.T) {
+	python := tool(t, "venv/bin/python")
+	s := startServer(t)
+	t.Log(run(t, awsEnv(), python, "clients/boto3_all.py", s.endpoint(), s.buckets()))
+}
+
+// cli runs the AWS CLI against a server and returns its JSON answer.
+type cli struct {
+	t       *testing.T
+	program string
+	server  *server
+}
+
+func (c cli) do(args ...string) map[string]any {
+	c.t.Helper()
+	out := run(c.t, awsEnv(), c.program, append([]string{"--endpoint-url", c.server.endpoint(), "--output", "json"}, args...)...)
+	answer := map[string]any{}
+	if strings.TrimSpace(out) != "" {
+		if err := json.Unmarshal([]byte(out), &answer); err != nil {
+			c.t.Fatalf("aws %s printed %q", strings.Join(args, " "), out)
+		}
+	}
+	return answer
+}
+
+// refused runs a command that must fail, and mention code.
+func (c cli) refused(code string, args ...string) {
+	c.t.Helper()
+	_, err := tryRun(awsEnv(), c.program, append([]string{"--endpoint-url", c.server.endpoint()}, args...)...)
+	if err == nil || !strings.Contains(err.Error(), code) {
+		c.t.Errorf("aws %s: want %s, got %v", strings.Join(args, " "), code, err)
+	}
+}
+
+func TestUnmodifiedAWSCLIDrivesEveryOperation(t *testing.T) {
+	c := cli{t, tool(t, "venv/bin/aws"), startServer(t)}
+
+	c.do("kinesis", "create-stream", "--stream-name", "cli", "--shard-count", "1")
+	c.do("kinesis", "wait", "stream-exists", "--stream-name", "cli")
+	description := c.do("kinesis", "describe-stream", "--stream-name", "cli")["StreamDescription"].(map[string]any)
+	arn := description["StreamARN"].(string)
+	if want := "arn:aws:kinesis:" + region + ":" + account + ":stream/cli"; arn != want {
+		t.Errorf("StreamARN %s, want %s", arn, want)
+	}
+	summary := c.do("kinesis", "describe-stream-summary", "--stream-arn", arn)["StreamDescriptionSummary"].(map[string]any)
+	if summary["OpenShardCount"].(float64) != 1 {
+		t.Errorf("summary %v", summary)
+	}
+	if names := c.do("kinesis", "list-streams")["StreamNames"].([]any); len(names) != 1 {
+		t.Errorf("streams %v", names)
+	}
+	shard := c.do("kinesis", "list-shards", "--stream-name", "cli")["Shards"].([]any)[0].(map[string]any)["ShardId"].(string)
+	// Version 1 of the CLI, which pip installs, takes data as it is.
+	first := c.do("kinesis", "put-record", "--stream-name", "cli", "--partition-key", "k", "--data", "one")
+	c.do("kinesis", "put-records", "--stream-name", "cli", "--records",
+		`[{"Data":"two","PartitionKey":"a"},{"Data":"three","PartitionKey":"b"}]`)
+	for _, start := range []struct {
+		kind string
+		more []string
+		want int
+	}{
+		{"TRIM_HORIZON", nil, 3},
+		{"LATEST", nil, 0},
+		{"AT_SEQUENCE_NUMBER", []string{"--starting-sequence-number", first["SequenceNumber"].(string)}, 3},
+		{"AFTER_SEQUENCE_NUMBER", []string{"--starting-sequence-number", first["SequenceNumber"].(string)}, 2},
+		{"AT_TIMESTAMP", []string{"--timestamp", "2020-01-01T00:00:00Z"}, 3},
+	} {
+		args := append([]string{
+			"kinesis", "get-shard-iterator", "--stream-name", "cli", "--shard-id", shard, "--shard-iterator-type", start.kind,
+		}, start.more...)
+		iterator := c.do(args...)["ShardIterator"].(string)
+		if got := c.do("kinesis", "get-records", "--shard-iterator", iterator)["Records"].([]any); len(got) != start.want {
+			t.Errorf("%s: %d records, want %d", start.kind, len(got), start.want)
+		}
+	}
+	c.refused("ResourceNotFoundException", "kinesis", "describe-stream", "--stream-name", "nowhere")
+
+	c.delivery()
+
+	c.do("kinesis", "delete-stream", "--stream-name", "cli")
+	c.do("kinesis", "wait", "stream-not-exists", "--stream-name", "cli")
+}
+
+func (c cli) delivery() {
+	t := c.t
+	t.Helper()
+	c.do("firehose", "create-delivery-stream", "--delivery-stream-name", "cli-delivery",
+		"--extended-s3-destination-configuration",
+		`{"RoleARN":"`+roleARN+`","BucketARN":"arn:aws:s3:::cli-bucket","BufferingHints":{"SizeInMBs":1,"IntervalInSeconds":1}}`)
+	described := c.do("firehose", "describe-delivery-stream", "--delivery-stream-name", "cli-delivery")
+	if status := described["DeliveryStreamDescription"].(map[string]any)["DeliveryStreamStatus"]; status != "ACTIVE" {
+		t.Errorf("delivery stream is %v", status)
+	}
+	if names := c.do("firehose", "list-delivery-streams")["DeliveryStreamNames"].([]any); len(names) != 1 {
+		t.Errorf("delivery streams %v", names)
+	}
+	c.do("firehose", "put-record", "--delivery-stream-name", "cli-delivery", "--record", `{"Data":"a line\n"}`)
+	c.do("firehose", "put-record-batch", "--delivery-stream-name", "cli-delivery", "--records",
+		`[{"Data":"a line\n"},{"Data":"a line\n"}]`)
+	eventually(t, "the objects hold three lines", func() error {
+		if linesIn(t, filepath.Join(c.server.buckets(), "cli-bucket"))["a line"] != 3 {
+			return errNotYet
+		}
+		return nil
+	})
+	c.do("firehose", "delete-delivery-stream", "--delivery-stream-name", "cli-delivery")
+	c.refused("ResourceNotFoundException", "firehose", "describe-delivery-stream", "--delivery-stream-name", "cli-delivery")
+}

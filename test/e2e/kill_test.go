@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// TestNothingAcknowledgedIsLostOrDoubledThroughKillNine writes from several producers while the process is killed
+// with -9 again and again at random moments, reads while it writes, and holds the stream and the objects of two
+// delivery streams against a ledger.
+func TestNothingAcknowledgedIsLostOrDoubledThroughKillNine(t *testing.T) {
+	const kills = 24
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+
+	s := startServer(t, "--limits", "off")
+	arn := createStream(t, s, "clicks", 4)
+	createDelivery(t, s, "clicks-to-bucket", "clicks-bucket", arn)
+	createDelivery(t, s, "direct", "direct-bucket", "")
+
+	ctx, stopProducers := context.WithCancel(t.Context())
+	defer stopProducers()
+	streamLedger, directLedger := newLedger(), newLedger()
+	var streamAcks, directAcks atomic.Int64
+	var producers sync.WaitGroup
+	for i := range 6 {
+		client := s.kinesis()
+		producers.Go(func() {
+			produce(ctx, client, "clicks", fmt.Sprintf("producer-%d", i), streamLedger, &streamAcks)
+		})
+	}
+	for i := range 2 {
+		client := s.firehose()
+		producers.Go(func() {
+			produceDirect(ctx, client, "direct", fmt.Sprintf("direct-%d", i), directLedger, &directAcks)
+		})
+	}
+	watcher := newWatcher()
+	producers.Go(func() { watcher.watch(ctx, s.kinesis(), "clicks") })
+
+	for k := range kills {
+		stream, direct := streamAcks.Load(), directAcks.Load()
+		eventually(t, "producers make progress after a restart", func() error {
+			if streamAcks.Load() < stream+50 || directAcks.Load() < direct+25 {
+				return errNotYet
+			}
+			return nil
+		})
+		// The moment of the kill is random on purpose: nothing is awaited here.
+		<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
+		s.kill()
+		s.start()
+		if k == kills/2 {
+			s.stop() // a clean end in between must do no harm either
+			s.start()
+		}
+	}
+	stopProducers()
+	producers.Wait()
+
+	records := readStream(t, t.Context(), s.reader(), "clicks")
+	found := checkStream(t, streamLedger, records)
+	watcher.check(t, records)
+	t.Logf("%d records acknowledged in the stream, %d found, %d seen while writing, %d kills",
+		len(streamLedger.acknowledged()), len(found), len(watcher.seen), kills)
+
+	eventually(t, "the stream's records are delivered", func() error {
+		if n := len(linesIn(t, filepath.Join(s.buckets(), "clicks-bucket"))); n < len(found) {
+			return fmt.Errorf("%d of %d", n, len(found))
+		}
+		return nil
+	})
+	checkObjects(t, linesIn(t, filepath.Join(s.buckets(), "clicks-bucket")), found)
+
+	checkDirect(t, s, directLedger)
+}
+
+// checkDirect holds the objects of a DirectPut delivery stream against the ledger. What was tried and not
+// acknowledged may be there, at most once.
+func checkDirect(t *testing.T, s *server, l *ledger) {
+	bucket := filepath.Join(s.buckets(), "direct-bucket")
+	acked := map[string]bool{}
+	for _, a := range l.acknowledged() {
+		acked[a.entry.id()] = true
+	}
+	eventually(t, "direct puts are delivered", func() error {
+		missing := len(acked)
+		for line := range linesIn(t, bucket) {
+			if acked[parseEntry(t, line).id()] {
+				missing--
+			}
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d of %d are missing", missing, len(acked))
+		}
+		return nil
+	})
+	for line, times := range linesIn(t, bucket) {
+		id := parseEntry(t, line).id()
+		if times != 1 {
+			t.Errorf("direct record %s is %d times in the objects", id, times)
+		}
+		if !l.tried[id] {
+			t.Errorf("direct record %s is in the objects, and nobody wrote it", id)
+		}
+	}
+	t.Logf("%d direct records acknowledged", len(acked))
+}
+
+// watcher reads a stream while it is written, and remembers what it was given: none of it may vanish later.
+type watcher struct {
+	seen map[string]string // shard and sequence number → data
+}
+
+func newWatcher() *watcher { return &watcher{seen: map[string]string{}} }
+
+func (w *watcher) watch(ctx context.Context, client *kinesis.Client, stream string) {
+	after := map[string]string{} // shard → last sequence number
+	for ctx.Err() == nil {
+		shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(stream)})
+		if err != nil {
+			pause(ctx)
+			continue
+		}
+		for _, shard := range shards.Shards {
+			w.readOnce(ctx, client, stream, *shard.ShardId, after)
+		}
+		pause(ctx)
+	}
+}
+
+// pause keeps a reader from spinning; what is read does not depend on it.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Millisecond):
+	}
+}
+
+func (w *watcher) readOnce(ctx context.Context, client *kinesis.Client, stream, shard string, after map[string]string) {
+	in := &kinesis.GetShardIteratorInput{
+		StreamName: aws.String(stream), ShardId: aws.String(shard), ShardIteratorType: kinesistypes.ShardIteratorTypeTrimHorizon,
+	}
+	if last := after[shard]; last != "" {
+		in.ShardIteratorType = kinesistypes.ShardIteratorTypeAfterSequenceNumber
+		in.StartingSequenceNumber = aws.String(last)
+	}
+	at, err := client.GetShardIterator(ctx, in)
+	if err != nil {
+		return
+	}
+	out, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: at.ShardIterator})
+	if err != nil {
+		return
+	}
+	for _, r := range out.Records {
+		w.seen[shard+" "+*r.SequenceNumber] = string(r.Data)
+		after[shard] = *r.SequenceNumber
+	}
+}
+
+func (w *watcher) check(t *testing.T, records []readRecord) {
+	t.Helper()
+	now := map[string]string{}
+	for _, r := range records {
+		now[r.shard+" "+r.sequence] = r.data
+	}
+	for where, data := range w.seen {
+		if now[where] != data {
+			t.Errorf("a reader was given a record at %s that is not there any more", where)
+		}
+	}
+}

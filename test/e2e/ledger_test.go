@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/firehose"
+	firehosetypes "github.com/aws/aws-sdk-go-v2/service/firehose/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// entry is a record as a producer made it. No entry is ever sent twice: when an answer is lost, the producer goes
+// on with the next, so that whatever is found twice was doubled by the server.
+type entry struct {
+	Producer string `json:"producer"`
+	N        int    `json:"n"`
+	Pad      string `json:"pad"`
+}
+
+func (e entry) id() string { return fmt.Sprintf("%s/%d", e.Producer, e.N) }
+
+func (e entry) encode() []byte {
+	b, err := json.Marshal(e)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func parseEntry(t testing.TB, line string) entry {
+	t.Helper()
+	var e entry
+	if err := json.Unmarshal([]byte(line), &e); err != nil {
+		t.Fatalf("a record that nobody wrote: %q: %v", last(line, 200), err)
+	}
+	return e
+}
+
+// acknowledgement is what the server answered for one entry.
+type acknowledgement struct {
+	entry           entry
+	shard, sequence string
+}
+
+// ledger is kept outside the server: what was tried, and what was acknowledged.
+type ledger struct {
+	mu    sync.Mutex
+	tried map[string]bool
+	acked []acknowledgement
+}
+
+func newLedger() *ledger { return &ledger{tried: map[string]bool{}} }
+
+func (l *ledger) try(entries ...entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		l.tried[e.id()] = true
+	}
+}
+
+func (l *ledger) ack(acks ...acknowledgement) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acked = append(l.acked, acks...)
+}
+
+func (l *ledger) acknowledged() []acknowledgement {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acked
+}
+
+// produce puts entries into a stream until ctx ends, one by one and in batches in turn, and counts what was
+// acknowledged.
+func produce(ctx context.Context, client *kinesis.Client, stream, producer string, l *ledger, acked *atomic.Int64) {
+	pad := strings.Repeat("x", 700)
+	for n := 0; ctx.Err() == nil; {
+		if n%3 == 0 {
+			e := entry{producer, n, pad}
+			n++
+			l.try(e)
+			out, err := client.PutRecord(ctx, &kinesis.PutRecordInput{
+				StreamName: aws.String(stream), PartitionKey: aws.String(producer), Data: e.encode(),
+			})
+			if err == nil {
+				l.ack(acknowledgement{e, *out.ShardId, *out.SequenceNumber})
+				acked.Add(1)
+			}
+			continue
+		}
+		var batch []entry
+		var request []kinesistypes.PutRecordsRequestEntry
+		for range 40 {
+			e := entry{producer, n, pad}
+			n++
+			batch = append(batch, e)
+			request = append(request, kinesistypes.PutRecordsRequestEntry{PartitionKey: aws.String(producer), Data: e.encode()})
+		}
+		l.try(batch...)
+		out, err := client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String(stream), Records: request})
+		if err != nil {
+			continue
+		}
+		for i, r := range out.Records {
+			if r.ErrorCode == nil {
+				l.ack(acknowledgement{batch[i], *r.ShardId, *r.SequenceNumber})
+				acked.Add(1)
+			}
+		}
+	}
+}
+
+// produceDirect does the same with a delivery stream of its own.
+func produceDirect(ctx context.Context, client *firehose.Client, delivery, producer string, l *ledger, acked *atomic.Int64) {
+	pad := strings.Repeat("y", 300)
+	for n := 0; ctx.Err() == nil; {
+		var batch []entry
+		var request []firehosetypes.Record
+		for range 25 {
+			e := entry{producer, n, pad}
+			n++
+			batch = append(batch, e)
+			request = append(request, firehosetypes.Record{Data: e.encode()})
+		}
+		l.try(batch...)
+		out, err := client.PutRecordBatch(ctx, &firehose.PutRecordBatchInput{
+			DeliveryStreamName: aws.String(delivery), Records: request,
+		})
+		if err != nil {
+			continue
+		}
+		for i, r := range out.RequestResponses {
+			if r.ErrorCode == nil {
+				l.ack(acknowledgement{entry: batch[i]})
+				acked.Add(1)
+			}
+		}
+	}
+}
+
+// checkStream holds what is in a stream against the ledger: every acknowledged record once, where the answer said,
+// nothing twice, nothing that was not tried, and each producer's records in the order in which it sent them. It
+// returns the ids found.
+func checkStream(t testing.TB, l *ledger, records []readRecord) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	position := map[string]string{} // id → shard and sequence number
+	lastN := map[string]int{}
+	lastSequence := map[string]*big.Int{}
+	for _, r := range records {
+		e := parseEntry(t, r.data)
+		if found[e.id()] {
+			t.Errorf("record %s is in the stream twice", e.id())
+		}
+		if !l.tried[e.id()] {
+			t.Errorf("record %s is in the stream, and nobody wrote it", e.id())
+		}
+		found[e.id()] = true
+		position[e.id()] = r.shard + " " + r.sequence
+		if previous, ok := lastN[e.Producer]; ok && e.N <= previous {
+			t.Errorf("record %s stands behind %s/%d", e.id(), e.Producer, previous)
+		}
+		lastN[e.Producer] = e.N
+		sequence, ok := new(big.Int).SetString(r.sequence, 10)
+		if !ok {
+			t.Fatalf("sequence number %q", r.sequence)
+		}
+		if before := lastSequence[r.shard]; before != nil && sequence.Cmp(before) <= 0 {
+			t.Errorf("sequence number %s follows %s in %s", sequence, before, r.shard)
+		}
+		lastSequence[r.shard] = sequence
+	}
+	lost := 0
+	for _, a := range l.acknowledged() {
+		switch where, ok := position[a.entry.id()]; {
+		case !ok:
+			lost++
+			t.Errorf("record %s was acknowledged as %s %s and is lost", a.entry.id(), a.shard, a.sequence)
+		case where != a.shard+" "+a.sequence:
+			t.Errorf("record %s was acknowledged as %s %s and is at %s", a.entry.id(), a.shard, a.sequence, where)
+		}
+		if lost > 10 {
+			t.Fatal("many more are lost")
+		}
+	}
+	return found
+}
+
+// checkObjects holds the lines of a bucket against the ids that must be there, each once.
+func checkObjects(t testing.TB, lines map[string]int, want map[string]bool) {
+	t.Helper()
+	seen := 0
+	for line, times := range lines {
+		id := parseEntry(t, line).id()
+		if times != 1 {
+			t.Errorf("record %s is %d times in the objects", id, times)
+		}
+		if !want[id] {
+			t.Errorf("record %s is in the objects, and should not be", id)
+		}
+		seen++
+	}
+	if seen != len(want) {
+		t.Errorf("%d records in the objects, want %d", seen, len(want))
+	}
+}
