@@ -1,10 +1,7 @@
 package firehose
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/journal"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 	"github.com/seed-462d9463/sluice/sinks"
@@ -156,83 +152,4 @@ func TestPrefixesThatTheSinkCannotStoreAreRefused(t *testing.T) {
 		t.Error("a prefix with an empty part was accepted for a store that takes none")
 	}
 	e.create(s, clicks, definition()) // that the store is away does not matter
-}
-
-// BenchmarkDelivery compares the way from a log through gzip to nowhere with the bare encoder on the same bytes.
-func BenchmarkDelivery(b *testing.B) {
-	const records = 20_000
-	l := &preparedLog{}
-	size := 0
-	for i := range records {
-		v := jsonRecord(i)
-		size += len(v) + 1
-		l.records = append(l.records, shard.Record{Offset: shard.Offset(i), Value: v})
-	}
-	pool := newEncoders(1)
-	b.Run("bare", func(b *testing.B) {
-		var plain bytes.Buffer
-		for _, r := range l.records {
-			plain.Write(r.Value)
-			plain.WriteByte('\n')
-		}
-		b.SetBytes(int64(size))
-		for b.Loop() {
-			encoder := pool.get(GZIP)
-			encoder.reset(discard{})
-			if _, err := encoder.gzip.Write(plain.Bytes()); err != nil {
-				b.Fatal(err)
-			}
-			if err := encoder.gzip.Close(); err != nil {
-				b.Fatal(err)
-			}
-			pool.put(encoder)
-		}
-	})
-	b.Run("delivery", func(b *testing.B) {
-		b.SetBytes(int64(size))
-		for b.Loop() {
-			c := &content{
-				ctx: b.Context(), delimiter: "\n", compression: GZIP, encoders: pool,
-				parts: []part{{input: &input{log: l}, of: sourceRange{To: records, Records: records}, whole: true}},
-			}
-			if _, err := c.WriteTo(discard{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-// discard is io.Discard without its shortcut for readers.
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
-// jsonRecord is like an event of a click: a KiB, much of it alike in all, much not.
-func jsonRecord(i int) []byte {
-	h := uint64(i) * 0x9e3779b97f4a7c15
-	s := fmt.Sprintf(`{"event":"page_view","session":"%016x","user":%d,"time":"2026-03-07T12:%02d:%02d.%03dZ","page":"/shop/item/%d",`+
-		`"referrer":"https://www.example.com/search?q=%x","agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","props":{`,
-		h, h%100_000, i/60%60, i%60, i%1000, h%5000, h>>40)
-	for k := 0; len(s) < 1000; k++ {
-		h = h*0xd1342543de82ef95 + 1
-		s += fmt.Sprintf(`"k%d":%d,`, k, h>>44)
-	}
-	return []byte(s + `"end":true}}`)
-}
-
-// preparedLog holds records in memory as the engine's cache does.
-type preparedLog struct {
-	shard.Log
-	records []shard.Record
-}
-
-func (l *preparedLog) Bounds() (first, next shard.Offset) { return 0, shard.Offset(len(l.records)) }
-
-func (l *preparedLog) Read(_ context.Context, from shard.Offset, limit shard.Limit) ([]shard.Record, error) {
-	n := 0
-	to := from
-	for ; int(to) < len(l.records) && n < limit.Bytes; to++ {
-		n += l.records[to].Size()
-	}
-	return l.records[from:to], nil
 }
