@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -332,6 +333,71 @@ func TestAcknowledgedRecordsSurvivePowerLossAtEveryCall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A killed process leaves all that it wrote, in memory that only a power loss takes away. What is seen after the next
+// start must be safe from that too.
+func TestKillFollowedByPowerLossLosesNothing(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		t.Run(fmt.Sprintf("seed%d", seed), func(t *testing.T) {
+			t.Parallel()
+			for call := int64(1); ; call += 3 {
+				mem := vfs.NewMem()
+				disk := vfs.Inject(mem)
+				var killed atomic.Bool
+				disk.Hook(func(c vfs.Call) error {
+					if c.N >= call {
+						killed.Store(true)
+						return vfs.ErrCrashed
+					}
+					return nil
+				})
+				w := newWorkload(seed, 40)
+				if e, err := Open(tinyOptions(disk)); err == nil {
+					w.run(e)
+					e.Close()
+				}
+				e, err := Open(tinyOptions(mem))
+				if err != nil {
+					t.Fatalf("kill before call %d: %v", call, err)
+				}
+				if err := errors.Join(w.check(e), w.adopt(e)); err != nil {
+					t.Fatalf("kill before call %d: %v", call, err)
+				}
+				rng := rand.New(rand.NewPCG(seed, uint64(call)))
+				for i := range rng.IntN(40) {
+					if len(w.ledgers) == 0 {
+						break
+					}
+					led := w.ledgers[i%len(w.ledgers)]
+					if !appendSome(context.Background(), rng, mustLogOf(t, e, led), led, i) {
+						t.Fatalf("append: %v", e.Err())
+					}
+				}
+				after := mem.CrashClone(seed + uint64(call)%5)
+				e.Close()
+				if e, err = Open(tinyOptions(after)); err != nil {
+					t.Fatalf("kill before call %d, then power loss: %v", call, err)
+				}
+				if err := w.check(e); err != nil {
+					t.Fatalf("kill before call %d, then power loss: %v", call, err)
+				}
+				e.Close()
+				if !killed.Load() {
+					return
+				}
+			}
+		})
+	}
+}
+
+func mustLogOf(t *testing.T, e *Engine, led *ledger) shard.Log {
+	t.Helper()
+	l, err := e.Open(context.Background(), led.topic, led.partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 func TestPowerLossDuringRecoveryLosesNothing(t *testing.T) {

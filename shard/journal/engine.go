@@ -75,6 +75,7 @@ func Open(opts Options) (*Engine, error) {
 	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1)}
 	e.flusher = newFlusher(e)
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
+	e.metrics = newMetrics(e)
 	if err := e.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log engine in %s: %w", opts.Dir, err), e.release())
 	}
@@ -92,13 +93,13 @@ func (e *Engine) start() error {
 		}
 		return err
 	}
-	if e.metrics, err = newMetrics(e); err != nil {
-		return err
-	}
 	if err := e.openFormat(); err != nil {
 		return err
 	}
 	if err := e.recover(); err != nil {
+		return err
+	}
+	if err := e.metrics.register(); err != nil {
 		return err
 	}
 	go func() {
@@ -179,9 +180,7 @@ func (e *Engine) Close() error {
 // release gives back what Open took. It works after a half-done start.
 func (e *Engine) release() error {
 	errs := []error{e.files.close(), e.journal.close()}
-	if e.metrics != nil {
-		e.metrics.close()
-	}
+	e.metrics.close()
 	if e.lock != nil {
 		errs = append(errs, e.lock.Close())
 	}

@@ -1,19 +1,16 @@
 package journal
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-462d9463/sluice/shard"
-	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // flusher does everything behind the acknowledgement, in one goroutine: it moves durable entries from the cache to
@@ -50,99 +47,7 @@ type flusher struct {
 func newFlusher(e *Engine) *flusher {
 	return &flusher{
 		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}),
-		dirty: map[*openFile]struct{}{}, newFiles: map[uint64]bool{},
-	}
-}
-
-// logHeap is a container/heap of logs by since.
-type logHeap []*logState
-
-func (h logHeap) Len() int           { return len(h) }
-func (h logHeap) Less(i, j int) bool { return h[i].since < h[j].since }
-func (h logHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapAt, h[j].heapAt = i+1, j+1
-}
-func (h *logHeap) Push(x any) {
-	l := x.(*logState)
-	*h = append(*h, l)
-	l.heapAt = len(*h)
-}
-func (h *logHeap) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	l.heapAt = 0
-	return l
-}
-
-// note takes in newly durable bytes of a log, whose lock is held.
-func (f *flusher) note(l *logState, at lsn, bytes int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.unflushed += bytes
-	if l.heapAt == 0 {
-		l.since = at
-		heap.Push(&f.heap, l)
-	}
-	if l.unflushed >= flushBytes && !l.ready {
-		l.ready = true
-		f.ready = append(f.ready, l)
-	}
-}
-
-// noteBatch wakes the flusher if the last batch brought enough.
-func (f *flusher) noteBatch() {
-	f.mu.Lock()
-	due := f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/2 || len(f.trims)+len(f.doomed) > 0
-	f.mu.Unlock()
-	if due {
-		signal(f.kicked)
-		return
-	}
-	if _, waiting := f.e.budget.state(); waiting || f.journalLow() {
-		signal(f.kicked)
-	}
-}
-
-// trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its entries
-// need no flush any more.
-func (f *flusher) trimmed(l *logState, unflushed int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.unflushed -= unflushed
-	f.requeue(l)
-	if !l.trimmed {
-		l.trimmed = true
-		f.trims = append(f.trims, l)
-	}
-}
-
-// dropped takes note that a log, whose lock is held, was deleted.
-func (f *flusher) dropped(l *logState, unflushed int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.unflushed -= unflushed
-	f.requeue(l)
-	f.doomed = append(f.doomed, l)
-}
-
-// requeue puts the log, whose lock is held, where it belongs in the heap. Both locks are held.
-func (f *flusher) requeue(l *logState) {
-	var oldest *entry
-	if i := l.unflushedAt(); i < len(l.cache) && l.cache[i].end <= l.durable {
-		oldest = l.cache[i]
-	}
-	switch {
-	case oldest == nil && l.heapAt > 0:
-		heap.Remove(&f.heap, l.heapAt-1)
-	case oldest != nil && l.heapAt > 0:
-		l.since = oldest.at
-		heap.Fix(&f.heap, l.heapAt-1)
-	case oldest != nil:
-		l.since = oldest.at
-		heap.Push(&f.heap, l)
+		dirty: map[*openFile]struct{}{}, newFiles: map[uint64]bool{}, sinceFree: freeEvery,
 	}
 }
 
@@ -154,37 +59,23 @@ func (f *flusher) journalFull() {
 	signal(f.kicked)
 }
 
-// refuse returns why records cannot be taken now. If the disk was full it has somebody look again, but not more
-// often than every SpaceRetry.
-func (f *flusher) refuse() error {
-	if !f.isFull.Load() {
-		return nil
-	}
-	now := time.Now().UnixNano()
-	last := f.lastTry.Load()
-	if now-last >= int64(f.e.opts.SpaceRetry) && f.lastTry.CompareAndSwap(last, now) {
-		signal(f.kicked)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.full
-}
-
 // run is the flusher's goroutine.
 func (f *flusher) run() {
 	for {
+		work, last := f.work, false
 		select {
 		case <-f.kicked:
-			if err := f.work(); err != nil {
-				f.e.fail(err)
-				return
-			}
-		case <-f.e.failed:
-			return
 		case <-f.stopped:
-			if err := f.finish(); err != nil {
-				f.e.fail(err)
-			}
+			work, last = f.finish, true
+		case <-f.e.failed:
+		}
+		if f.e.Err() != nil {
+			return // whatever else is due: nothing is known about the disk any more
+		}
+		if err := work(); err != nil {
+			f.e.fail(err)
+		}
+		if last {
 			return
 		}
 	}
@@ -227,63 +118,6 @@ func (f *flusher) finish() error {
 		return nil
 	}
 	return err
-}
-
-// errFull marks errors that mean no more than a full disk.
-type errFull struct{ err error }
-
-func (e errFull) Error() string   { return fmt.Sprintf("%v: %v", shard.ErrNoSpace, e.err) }
-func (e errFull) Unwrap() []error { return []error{shard.ErrNoSpace, e.err} }
-
-func isFullError(err error) bool { return errors.Is(err, shard.ErrNoSpace) }
-
-// fullIfNoSpace classifies an error of making or growing a file that nobody relies on yet.
-func fullIfNoSpace(err error) error {
-	if err != nil && vfs.IsNoSpace(err) {
-		return errFull{err}
-	}
-	return err
-}
-
-func (f *flusher) setFull(err error) {
-	f.mu.Lock()
-	was := f.full
-	f.full = err
-	f.isFull.Store(err != nil)
-	f.mu.Unlock()
-	if err == nil && was == nil {
-		return
-	}
-	f.lastTry.Store(time.Now().UnixNano())
-	f.e.queue.setFull(err)
-	f.e.budget.setFull(err)
-	switch {
-	case was == nil:
-		f.e.opts.Logger.Error("no space left: appends are refused until there is some", "dir", f.e.opts.Dir, "error", err)
-	case err == nil:
-		f.e.opts.Logger.Info("there is space again: appends are accepted", "dir", f.e.opts.Dir)
-	}
-}
-
-// freeEvery is how much is written between two looks at the free space.
-const freeEvery = 4 << 20
-
-// checkFree keeps MinFreeBytes of the disk free.
-func (f *flusher) checkFree() error {
-	if f.sinceFree < freeEvery && !f.isFull.Load() {
-		return nil
-	}
-	f.sinceFree = 0
-	free, err := f.e.opts.FS.Free(f.e.opts.Dir)
-	if err != nil {
-		f.e.opts.Logger.Warn("cannot tell the free space", "dir", f.e.opts.Dir, "error", err)
-		return nil
-	}
-	f.e.metrics.free(free)
-	if free < f.e.opts.MinFreeBytes {
-		return errFull{fmt.Errorf("%d bytes are free, %d must stay so", free, f.e.opts.MinFreeBytes)}
-	}
-	return nil
 }
 
 // flushDue flushes the logs that have enough, and as many old ones as the cache needs.
@@ -349,20 +183,6 @@ func (f *flusher) flushBefore(at lsn) error {
 			return err
 		}
 	}
-}
-
-// unflushedAt returns the index of the first entry that is not flushed. The log's lock is held.
-func (l *logState) unflushedAt() int {
-	n := len(l.cache)
-	for lo := 0; lo < n; {
-		mid := (lo + n) / 2
-		if l.cache[mid].flushed {
-			lo = mid + 1
-		} else {
-			n = mid
-		}
-	}
-	return n
 }
 
 // maxChunk is what is flushed with one write, unless a single entry is bigger.
@@ -436,15 +256,13 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 	if active.bytes > 0 {
 		file, err := f.e.files.acquire(fileKey{l.id, active.base}, false)
 		if err != nil {
-			return nil, fmt.Errorf("open segment: %w", missing(err, segmentName(l.id, active.base)))
+			return nil, fmt.Errorf("open segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 		}
 		f.markDirty(file)
 		if file.allocated == 0 {
-			// What a crash left behind the counted bytes must not look like part of the segment to anybody.
-			if err := file.Truncate(active.bytes); err != nil {
-				return nil, f.release(file, fmt.Errorf("cut segment: %w", err))
+			if err := cutTail(file, active.bytes); err != nil {
+				return nil, f.release(file, err)
 			}
-			file.allocated = active.bytes
 		}
 		return file, nil
 	}
@@ -473,6 +291,20 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 	active.bytes = segmentHeaderBytes
 	f.markDirty(file)
 	return file, nil
+}
+
+// cutTail removes what a crash left behind the bytes that count: it must not look like a part of the segment to
+// anybody.
+func cutTail(file *openFile, bytes int64) error {
+	size, err := file.Size()
+	if err == nil && size > bytes {
+		err = file.Truncate(bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("cut segment: %w", err)
+	}
+	file.allocated = bytes
+	return nil
 }
 
 // markDirty keeps the file open until it is synced.
@@ -553,7 +385,7 @@ func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64
 func (f *flusher) seal(l *logState, active segment) error {
 	file, err := f.e.files.acquire(fileKey{l.id, active.base}, false)
 	if err != nil {
-		return fmt.Errorf("seal segment: %w", missing(err, segmentName(l.id, active.base)))
+		return fmt.Errorf("seal segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 	}
 	defer f.e.files.release(file)
 	index, err := l.indexOf(file, active)

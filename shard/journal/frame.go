@@ -267,8 +267,8 @@ func (c *collector) add(h *frameHeader, frame []byte, from shard.Offset) error {
 	}
 	when := time.UnixMilli(h.millis).UTC()
 	if c.out == nil {
-		n := min(int64(h.end()-at), int64(c.left), h.length/3) // a record takes at least 3 bytes
-		c.out = make([]shard.Record, 0, max(n, 0))
+		n := min(int64(h.end()-at), int64(c.left), h.length/3, int64(c.bytes)/16) // no record takes or counts less
+		c.out = make([]shard.Record, 0, max(n, 1))
 	}
 	for ; at < h.end() && !c.full && !p.bad; at++ {
 		r := shard.Record{Offset: at, Time: when}

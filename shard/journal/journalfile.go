@@ -197,6 +197,9 @@ func zeroFill(f vfs.File, from, to int64) error {
 		if _, err := f.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
+		if err := f.StartWriteback(pos, n); err != nil { // or the sync at the end would hold up all commits
+			return err
+		}
 	}
 	return f.Sync()
 }

@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,7 +11,7 @@ import (
 // next to nothing.
 type metrics struct {
 	registerer prometheus.Registerer
-	all        []prometheus.Collector
+	all, shown []prometheus.Collector
 
 	batches, frames, bytes prometheus.Counter
 	latency, checkpoint    prometheus.Histogram
@@ -20,7 +20,7 @@ type metrics struct {
 	freeBytes              prometheus.Gauge
 }
 
-func newMetrics(e *Engine) (*metrics, error) {
+func newMetrics(e *Engine) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "sluice", Subsystem: "journal", Name: name, Help: help})
 	}
@@ -59,24 +59,25 @@ func newMetrics(e *Engine) (*metrics, error) {
 			return 0
 		}),
 	}
+	return m
+}
+
+// register shows them. Before, the engine must be complete: the gauges look into it.
+func (m *metrics) register() error {
 	if m.registerer == nil {
-		return m, nil
+		return nil
 	}
-	for i, c := range m.all {
+	for _, c := range m.all {
 		if err := m.registerer.Register(c); err != nil {
-			m.all = m.all[:i]
-			m.close()
-			return nil, errors.Join(errors.New("register metrics"), err)
+			return fmt.Errorf("register metrics: %w", err)
 		}
+		m.shown = append(m.shown, c)
 	}
-	return m, nil
+	return nil
 }
 
 func (m *metrics) close() {
-	if m.registerer == nil {
-		return
-	}
-	for _, c := range m.all {
+	for _, c := range m.shown {
 		m.registerer.Unregister(c)
 	}
 }

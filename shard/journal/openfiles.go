@@ -21,7 +21,7 @@ type fileKey struct {
 type openFile struct {
 	vfs.File
 	key  fileKey
-	name string // within the data directory
+	name string
 
 	refs   int           // guarded by openFiles.mu
 	doomed bool          // close it when refs is 0; guarded by openFiles.mu
@@ -53,9 +53,10 @@ type openFiles struct {
 	dir string
 	max int
 
-	mu    sync.Mutex
-	files map[fileKey]*openFile
-	idle  list.List // of *openFile with no refs, least recently used first
+	mu     sync.Mutex // guards what follows
+	closed bool
+	files  map[fileKey]*openFile
+	idle   list.List // of *openFile with no refs, least recently used first
 }
 
 func newOpenFiles(fs vfs.FS, dir string, limit int) *openFiles {
@@ -70,19 +71,22 @@ func (o *openFiles) acquire(key fileKey, create bool) (*openFile, error) {
 		return f, nil
 	}
 	o.mu.Unlock()
-	name := segmentName(key.log, key.base)
-	full := path.Join(o.dir, name)
+	name := path.Join(o.dir, segmentName(key.log, key.base))
 	var f vfs.File
 	var err error
 	if create {
-		f, err = o.fs.Create(full)
+		f, err = o.fs.Create(name)
 	} else {
-		f, err = o.fs.Open(full, true)
+		f, err = o.fs.Open(name, true)
 	}
 	if err != nil {
 		return nil, err
 	}
 	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return nil, errors.Join(shard.ErrClosed, f.Close())
+	}
 	if other := o.use(key); other != nil { // opened by another in the meantime
 		o.mu.Unlock()
 		return other, f.Close()
@@ -192,6 +196,7 @@ func (o *openFiles) count() int {
 // close closes what is idle, and the rest when it is released.
 func (o *openFiles) close() error {
 	o.mu.Lock()
+	o.closed = true
 	var errs []error
 	for key, f := range o.files {
 		delete(o.files, key)

@@ -135,9 +135,9 @@ func missing(err error, name string) error {
 // readSegment collects records from an offset in the segment on, one chunk, and returns the offset to go on at.
 func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (shard.Offset, error) {
 	if seg.base < 0 {
-		return 0, &shard.CorruptError{File: logDir(l.id), Reason: fmt.Sprintf("no segment holds offset %d", from)}
+		return 0, &shard.CorruptError{File: l.e.path(logDir(l.id)), Reason: fmt.Sprintf("no segment holds offset %d", from)}
 	}
-	name := segmentName(l.id, seg.base)
+	name := l.e.path(segmentName(l.id, seg.base))
 	f, err := l.e.files.acquire(fileKey{l.id, seg.base}, false)
 	if err != nil {
 		return 0, missing(err, name)
@@ -280,7 +280,7 @@ func (l *logState) find(millis int64) (at shard.Offset, seg segment, onDisk bool
 
 // searchSegment finds the first record of a segment whose time is not before millis.
 func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error) {
-	name := segmentName(l.id, seg.base)
+	name := l.e.path(segmentName(l.id, seg.base))
 	f, err := l.e.files.acquire(fileKey{l.id, seg.base}, false)
 	if err != nil {
 		return 0, missing(err, name)

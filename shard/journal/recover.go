@@ -1,20 +1,14 @@
 package journal
 
 import (
-	"bytes"
 	"cmp"
-	crand "crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/seed-462d9463/sluice/shard"
-	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 const (
@@ -26,115 +20,6 @@ func (e *Engine) path(name string) string { return path.Join(e.opts.Dir, name) }
 
 func (e *Engine) corrupt(name string, pos int64, format string, args ...any) error {
 	return &shard.CorruptError{File: e.path(name), Offset: pos, Reason: fmt.Sprintf(format, args...)}
-}
-
-// makeDir makes a directory whose name survives a power loss.
-func makeDir(fsys vfs.FS, dir string) error {
-	var missing []string
-	for d := path.Clean(dir); ; d = path.Dir(d) {
-		if _, err := fsys.Stat(d); !errors.Is(err, fs.ErrNotExist) || d == path.Dir(d) {
-			break
-		}
-		missing = append(missing, d)
-	}
-	if err := fsys.MkdirAll(dir); err != nil {
-		return err
-	}
-	for _, d := range slices.Backward(missing) {
-		if err := fsys.SyncDir(path.Dir(d)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// openFormat reads FORMAT, or makes a new directory. FORMAT is written last, so it says that all else is there.
-func (e *Engine) openFormat() error {
-	b, err := readFile(e.opts.FS, e.path(formatName), 4096)
-	if errors.Is(err, fs.ErrNotExist) {
-		return e.initialize()
-	}
-	if err != nil {
-		return err
-	}
-	var version int
-	var id string
-	if _, err := fmt.Fscanf(bytes.NewReader(b), "sluice-journal %d\nid %s\n", &version, &id); err != nil {
-		return e.corrupt(formatName, 0, "not a format file")
-	}
-	if version != formatVersion {
-		return fmt.Errorf("%s: format version %d, this program knows %d", e.path(formatName), version, formatVersion)
-	}
-	if e.journal.id, err = strconv.ParseUint(id, 16, 64); err != nil {
-		return e.corrupt(formatName, 0, "not a format file")
-	}
-	return nil
-}
-
-// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes.
-func (e *Engine) initialize() error {
-	fsys := e.opts.FS
-	if err := e.checkUnused(); err != nil {
-		return err
-	}
-	for _, dir := range []string{journalDir, metaDir, shardsDir} {
-		if err := removeDir(fsys, e.path(dir)); err != nil {
-			return err
-		}
-		if err := fsys.MkdirAll(e.path(dir)); err != nil {
-			return err
-		}
-	}
-	var id [8]byte
-	if _, err := crand.Read(id[:]); err != nil {
-		return err
-	}
-	e.journal.id = binary.LittleEndian.Uint64(id[:])
-	file, err := createJournalFile(fsys, e.opts.Dir, 0, e.opts.JournalFileBytes)
-	if err != nil {
-		return err
-	}
-	if err := file.f.Close(); err != nil {
-		return err
-	}
-	s := &snapshot{journal: e.journal.id, journalFiles: 1, nextTopic: 1, nextLog: 1}
-	if err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
-		return err
-	}
-	if err := fsys.SyncDir(e.path("")); err != nil {
-		return err
-	}
-	return writeFile(fsys, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
-}
-
-// checkUnused makes sure that no data is lost because only FORMAT is missing.
-func (e *Engine) checkUnused() error {
-	used := func(name string) error {
-		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
-	}
-	names, err := e.opts.FS.List(e.path(shardsDir))
-	if err == nil && len(names) > 0 {
-		return used(path.Join(shardsDir, names[0]))
-	}
-	names, err = e.opts.FS.List(e.path(journalDir))
-	if err != nil {
-		return nil // there is none: a new directory
-	}
-	for _, name := range names {
-		f, err := e.opts.FS.Open(e.path(path.Join(journalDir, name)), false)
-		if err != nil {
-			return err
-		}
-		b := make([]byte, batchHeaderBytes)
-		n, _ := f.ReadAt(b, 0)
-		if err := f.Close(); err != nil {
-			return err
-		}
-		if _, err := parseBatchHeader(b[:n]); err == nil {
-			return used(path.Join(journalDir, name))
-		}
-	}
-	return nil
 }
 
 // recover brings back what was acknowledged: the newest snapshot, and what the journal says after it.
@@ -149,7 +34,7 @@ func (e *Engine) recover() error {
 	if err := e.openJournalFiles(int(s.journalFiles)); err != nil {
 		return err
 	}
-	for _, dir := range []string{metaDir, journalDir, ""} {
+	for _, dir := range []string{metaDir, journalDir, shardsDir, ""} {
 		if err := e.opts.FS.SyncDir(e.path(dir)); err != nil {
 			return err
 		}
@@ -168,10 +53,7 @@ func (e *Engine) recover() error {
 	if err := e.replay(chain); err != nil {
 		return err
 	}
-	if err := e.checkSegments(); err != nil {
-		return err
-	}
-	return nil
+	return e.checkSegments()
 }
 
 func (e *Engine) loadSnapshot() (*snapshot, error) {
@@ -336,16 +218,8 @@ func (e *Engine) position(chain, found []foundBatch, s *snapshot) error {
 
 // replay applies the chain's frames again. Those that are in segments are known by their offsets.
 func (e *Engine) replay(chain []foundBatch) error {
-	logs := map[uint64]*logState{}
+	logs := e.table.byID()
 	find := func(id uint64) *logState { return logs[id] }
-	addLogs := func() {
-		for _, tp := range e.table.topics {
-			for _, l := range tp.logs {
-				logs[l.id] = l
-			}
-		}
-	}
-	addLogs()
 	for i := range chain {
 		b := &chain[i]
 		e.opts.Progress(Progress{Phase: "replay", Done: int64(i), Total: int64(len(chain))})
@@ -362,8 +236,10 @@ func (e *Engine) replay(chain []foundBatch) error {
 				return err
 			}
 			c.apply(e)
-			if _, ok := c.(createChange); ok {
-				addLogs()
+			if c, ok := c.(createChange); ok {
+				for _, l := range e.table.topics[c.name].logs {
+					logs[l.id] = l
+				}
 			}
 			return nil
 		})
@@ -427,95 +303,5 @@ func (e *Engine) makeRoom() error {
 		e.flusher.setFull(err)
 	}
 	e.budget.trimTo()
-	return nil
-}
-
-// checkSegments makes sure that every segment is there, and removes what belongs to none.
-func (e *Engine) checkSegments() error {
-	logs := map[uint64]*logState{}
-	for _, tp := range e.table.topics {
-		for _, l := range tp.logs {
-			logs[l.id] = l
-		}
-	}
-	dirs, err := e.opts.FS.List(e.path(shardsDir))
-	if err != nil {
-		return err
-	}
-	seen := map[uint64]bool{}
-	for i, dir := range dirs {
-		e.opts.Progress(Progress{Phase: "segments", Done: int64(i), Total: int64(len(dirs))})
-		id, err := strconv.ParseUint(dir, 10, 64)
-		if err != nil {
-			continue
-		}
-		if id >= e.table.nextLog {
-			return e.corrupt(path.Join(shardsDir, dir), 0, "no log of this number was ever made")
-		}
-		if l := logs[id]; l == nil {
-			e.flusher.doomed = append(e.flusher.doomed, &logState{id: id})
-		} else if err := e.checkLog(l); err != nil {
-			return err
-		}
-		seen[id] = true
-	}
-	for id, l := range logs {
-		if !seen[id] {
-			if err := e.checkThere(l, nil); err != nil {
-				return err
-			}
-		}
-	}
-	e.opts.Progress(Progress{Phase: "segments", Done: int64(len(dirs)), Total: int64(len(dirs))})
-	return nil
-}
-
-func (e *Engine) checkLog(l *logState) error {
-	dir := logDir(l.id)
-	names, err := e.opts.FS.List(e.path(dir))
-	if err != nil {
-		return err
-	}
-	sizes := map[shard.Offset]int64{}
-	for _, name := range names {
-		base, ok := parseSegmentName(name)
-		if !ok {
-			if strings.HasSuffix(name, tmpSuffix) {
-				continue
-			}
-			e.opts.Logger.Warn("this file does not belong here", "file", e.path(path.Join(dir, name)))
-			continue
-		}
-		known := slices.ContainsFunc(l.segments, func(s segment) bool { return s.base == base })
-		if !known { // begun after the snapshot and read again from the journal, or trimmed
-			if err := removeIfThere(e.opts.FS, e.path(path.Join(dir, name))); err != nil {
-				return err
-			}
-			continue
-		}
-		info, err := e.opts.FS.Stat(e.path(path.Join(dir, name)))
-		if err != nil {
-			return err
-		}
-		sizes[base] = info.Size
-	}
-	return e.checkThere(l, sizes)
-}
-
-// checkThere makes sure that all segments of a log that are not trimmed are there and long enough.
-func (e *Engine) checkThere(l *logState, sizes map[shard.Offset]int64) error {
-	for _, s := range l.segments {
-		if s.end <= l.first {
-			e.flusher.trimmed(l, 0)
-			continue
-		}
-		size, ok := sizes[s.base]
-		if !ok {
-			return e.corrupt(segmentName(l.id, s.base), 0, "the file is missing")
-		}
-		if size < s.bytes {
-			return e.corrupt(segmentName(l.id, s.base), size, "the file ends here and not at byte %d", s.bytes)
-		}
-	}
 	return nil
 }

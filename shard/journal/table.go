@@ -82,7 +82,7 @@ func (c createChange) apply(e *Engine) {
 
 type deleteChange struct {
 	topic uint64
-	name  string // not stored
+	name  string // where it is known, to find the topic quickly; not stored
 }
 
 func (c deleteChange) encode() (uint64, []byte) {
@@ -93,15 +93,19 @@ func (c deleteChange) apply(e *Engine) {
 	t := e.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for name, tp := range t.topics {
-		if tp.id != c.topic {
-			continue
+	tp := t.topics[c.name]
+	for _, other := range t.topics {
+		if tp != nil && tp.id == c.topic {
+			break
 		}
-		delete(t.topics, name)
-		for _, l := range tp.logs {
-			l.drop()
-		}
+		tp = other
+	}
+	if tp == nil || tp.id != c.topic {
 		return
+	}
+	delete(t.topics, tp.name)
+	for _, l := range tp.logs {
+		l.drop()
 	}
 }
 
@@ -293,6 +297,17 @@ func (t *table) nextCreate(name string) createChange {
 		c.topic, c.first = tp.id, uint64(len(tp.logs))
 	}
 	return c
+}
+
+// byID returns all logs. It is for recovery, which is alone.
+func (t *table) byID() map[uint64]*logState {
+	logs := map[uint64]*logState{}
+	for _, tp := range t.topics {
+		for _, l := range tp.logs {
+			logs[l.id] = l
+		}
+	}
+	return logs
 }
 
 // load fills the table from a snapshot.

@@ -1,0 +1,124 @@
+package journal
+
+import (
+	"bytes"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// makeDir makes a directory whose name survives a power loss.
+func makeDir(fsys vfs.FS, dir string) error {
+	var missing []string
+	for d := path.Clean(dir); ; d = path.Dir(d) {
+		if _, err := fsys.Stat(d); !errors.Is(err, fs.ErrNotExist) || d == path.Dir(d) {
+			break
+		}
+		missing = append(missing, d)
+	}
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, d := range slices.Backward(missing) {
+		if err := fsys.SyncDir(path.Dir(d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openFormat reads FORMAT, or makes a new directory. FORMAT is written last, so it says that all else is there.
+func (e *Engine) openFormat() error {
+	b, err := readFile(e.opts.FS, e.path(formatName), 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.initialize()
+	}
+	if err != nil {
+		return err
+	}
+	var version int
+	var id string
+	if _, err := fmt.Fscanf(bytes.NewReader(b), "sluice-journal %d\nid %s\n", &version, &id); err != nil {
+		return e.corrupt(formatName, 0, "not a format file")
+	}
+	if version != formatVersion {
+		return fmt.Errorf("%s: format version %d, this program knows %d", e.path(formatName), version, formatVersion)
+	}
+	if e.journal.id, err = strconv.ParseUint(id, 16, 64); err != nil {
+		return e.corrupt(formatName, 0, "not a format file")
+	}
+	return nil
+}
+
+// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes.
+func (e *Engine) initialize() error {
+	fsys := e.opts.FS
+	if err := e.checkUnused(); err != nil {
+		return err
+	}
+	for _, dir := range []string{journalDir, metaDir, shardsDir} {
+		if err := removeDir(fsys, e.path(dir)); err != nil {
+			return err
+		}
+		if err := fsys.MkdirAll(e.path(dir)); err != nil {
+			return err
+		}
+	}
+	var id [8]byte
+	if _, err := crand.Read(id[:]); err != nil {
+		return err
+	}
+	e.journal.id = binary.LittleEndian.Uint64(id[:])
+	file, err := createJournalFile(fsys, e.opts.Dir, 0, e.opts.JournalFileBytes)
+	if err != nil {
+		return fullIfNoSpace(err)
+	}
+	if err := file.f.Close(); err != nil {
+		return err
+	}
+	s := &snapshot{journal: e.journal.id, journalFiles: 1, nextTopic: 1, nextLog: 1}
+	if err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
+		return err
+	}
+	if err := fsys.SyncDir(e.path("")); err != nil {
+		return err
+	}
+	return writeFile(fsys, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
+}
+
+// checkUnused makes sure that no data is lost because only FORMAT is missing.
+func (e *Engine) checkUnused() error {
+	used := func(name string) error {
+		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
+	}
+	names, err := e.opts.FS.List(e.path(shardsDir))
+	if err == nil && len(names) > 0 {
+		return used(path.Join(shardsDir, names[0]))
+	}
+	names, err = e.opts.FS.List(e.path(journalDir))
+	if err != nil {
+		return nil // there is none: a new directory
+	}
+	for _, name := range names {
+		f, err := e.opts.FS.Open(e.path(path.Join(journalDir, name)), false)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, batchHeaderBytes)
+		n, _ := f.ReadAt(b, 0)
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if _, err := parseBatchHeader(b[:n]); err == nil {
+			return used(path.Join(journalDir, name))
+		}
+	}
+	return nil
+}

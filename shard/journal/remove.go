@@ -1,0 +1,108 @@
+package journal
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// removeFiles frees the disk of what was trimmed and deleted. The trims and deletes are durable, so a crash
+// in between only leaves the rest to the next start.
+func (f *flusher) removeFiles() error {
+	f.mu.Lock()
+	trims, doomed := f.trims, f.doomed
+	f.trims, f.doomed = nil, nil
+	for _, l := range trims {
+		l.trimmed = false
+	}
+	f.mu.Unlock()
+	for _, l := range trims {
+		if err := f.removeTrimmed(l); err != nil {
+			return err
+		}
+	}
+	for _, l := range doomed {
+		if err := f.removeLog(l.id); err != nil {
+			return err
+		}
+	}
+	if len(trims)+len(doomed) > 0 {
+		f.sinceFree = freeEvery // there may be room again
+	}
+	return nil
+}
+
+func (f *flusher) removeTrimmed(l *logState) error {
+	l.mu.Lock()
+	n := 0
+	for n < len(l.segments) && l.segments[n].end <= l.first {
+		n++
+	}
+	var gone []segment
+	if n > 0 {
+		gone = append(gone, l.segments[:n]...)
+		if n == len(l.segments) {
+			l.index = activeIndex{}
+		}
+		l.segments = append([]segment(nil), l.segments[n:]...)
+	}
+	l.mu.Unlock()
+	for _, s := range gone {
+		if err := f.removeSegment(l.id, s.base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *flusher) removeSegment(id uint64, base shard.Offset) error {
+	key := fileKey{id, base}
+	for file := range f.dirty {
+		if file.key == key {
+			delete(f.dirty, file)
+			f.e.files.release(file)
+		}
+	}
+	f.e.files.forget(key)
+	return removeIfThere(f.e.opts.FS, path.Join(f.e.opts.Dir, segmentName(id, base)))
+}
+
+// removeLog removes a deleted log's directory.
+func (f *flusher) removeLog(id uint64) error {
+	for file := range f.dirty {
+		if file.key.log == id {
+			delete(f.dirty, file)
+			f.e.files.release(file)
+		}
+	}
+	f.e.files.forgetLog(id)
+	delete(f.newFiles, id)
+	return removeDir(f.e.opts.FS, path.Join(f.e.opts.Dir, logDir(id)))
+}
+
+// removeDir removes a directory of files, if it is there.
+func removeDir(fsys vfs.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := removeIfThere(fsys, path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return removeIfThere(fsys, dir)
+}
+
+func removeIfThere(fsys vfs.FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

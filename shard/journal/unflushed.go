@@ -1,0 +1,109 @@
+package journal
+
+import "container/heap"
+
+// logHeap is a container/heap of logs by since.
+type logHeap []*logState
+
+func (h logHeap) Len() int           { return len(h) }
+func (h logHeap) Less(i, j int) bool { return h[i].since < h[j].since }
+func (h logHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapAt, h[j].heapAt = i+1, j+1
+}
+func (h *logHeap) Push(x any) {
+	l := x.(*logState)
+	*h = append(*h, l)
+	l.heapAt = len(*h)
+}
+func (h *logHeap) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	l.heapAt = 0
+	return l
+}
+
+// note takes in newly durable bytes of a log, whose lock is held.
+func (f *flusher) note(l *logState, at lsn, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unflushed += bytes
+	if l.heapAt == 0 {
+		l.since = at
+		heap.Push(&f.heap, l)
+	}
+	if l.unflushed >= flushBytes && !l.ready {
+		l.ready = true
+		f.ready = append(f.ready, l)
+	}
+}
+
+// noteBatch wakes the flusher if the last batch brought enough.
+func (f *flusher) noteBatch() {
+	f.mu.Lock()
+	due := f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/2 || len(f.trims)+len(f.doomed) > 0
+	f.mu.Unlock()
+	if due {
+		signal(f.kicked)
+		return
+	}
+	if _, waiting := f.e.budget.state(); waiting || f.journalLow() {
+		signal(f.kicked)
+	}
+}
+
+// trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its entries
+// need no flush any more.
+func (f *flusher) trimmed(l *logState, unflushed int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unflushed -= unflushed
+	f.requeue(l)
+	if !l.trimmed {
+		l.trimmed = true
+		f.trims = append(f.trims, l)
+	}
+}
+
+// dropped takes note that a log, whose lock is held, was deleted.
+func (f *flusher) dropped(l *logState, unflushed int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unflushed -= unflushed
+	f.requeue(l)
+	f.doomed = append(f.doomed, l)
+}
+
+// requeue puts the log, whose lock is held, where it belongs in the heap. Both locks are held.
+func (f *flusher) requeue(l *logState) {
+	var oldest *entry
+	if i := l.unflushedAt(); i < len(l.cache) && l.cache[i].end <= l.durable {
+		oldest = l.cache[i]
+	}
+	switch {
+	case oldest == nil && l.heapAt > 0:
+		heap.Remove(&f.heap, l.heapAt-1)
+	case oldest != nil && l.heapAt > 0:
+		l.since = oldest.at
+		heap.Fix(&f.heap, l.heapAt-1)
+	case oldest != nil:
+		l.since = oldest.at
+		heap.Push(&f.heap, l)
+	}
+}
+
+// unflushedAt returns the index of the first entry that is not flushed. The log's lock is held.
+func (l *logState) unflushedAt() int {
+	n := len(l.cache)
+	for lo := 0; lo < n; {
+		mid := (lo + n) / 2
+		if l.cache[mid].flushed {
+			lo = mid + 1
+		} else {
+			n = mid
+		}
+	}
+	return n
+}
