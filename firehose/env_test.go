@@ -161,6 +161,13 @@ func (s *store) fail(err error) {
 	s.err = err
 }
 
+// hook sets what happens before an upload, and after it.
+func (s *store) hook(before func(ctx context.Context, bucket, key string) error, after func(bucket, key string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.after = before, after
+}
+
 type storeBucket struct {
 	*store
 	bucket string

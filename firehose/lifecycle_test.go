@@ -191,7 +191,7 @@ func TestDeletingADeliveryStreamRemovesItsLogsAndStopsItsUploads(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		e.store.before = nil
+		e.store.hook(nil, nil)
 		e.create(s, clicks, definition(buffering(1, 0)))
 		e.put(s, clicks, "b")
 		time.Sleep(time.Minute)
@@ -254,60 +254,6 @@ func TestADeliveryStreamThatCannotBeDeletedGoesOn(t *testing.T) {
 			t.Errorf("objects: %q", got)
 		}
 	})
-}
-
-func TestDeliveryGoesOnWhenAFullDiskHasRoomAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, e *env) {
-		full := &fullDisk{Engine: e.engine}
-		s, stop := e.startOn(full, e.store)
-		defer stop()
-		e.create(s, clicks, definition(buffering(1, 0)))
-		e.put(s, clicks, "a")
-		full.set(true)
-		if _, err := s.Put(t.Context(), clicks, [][]byte{[]byte("b")}); !errors.Is(err, shard.ErrNoSpace) {
-			t.Fatalf("error %v", err)
-		}
-		time.Sleep(time.Hour)
-		full.set(false)
-		e.put(s, clicks, "c")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if diff := cmp.Diff([]string{"a", "c"}, e.store.records()); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
-// fullDisk is an engine whose disk is full at times.
-type fullDisk struct {
-	shard.Engine
-	mu   sync.Mutex
-	full bool
-}
-
-func (f *fullDisk) set(full bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.full = full
-}
-
-func (f *fullDisk) Open(ctx context.Context, topic string, partition int) (shard.Log, error) {
-	l, err := f.Engine.Open(ctx, topic, partition)
-	return &fullLog{Log: l, disk: f}, err
-}
-
-type fullLog struct {
-	shard.Log
-	disk *fullDisk
-}
-
-func (l *fullLog) Append(ctx context.Context, records []shard.Record) shard.Pending {
-	l.disk.mu.Lock()
-	defer l.disk.mu.Unlock()
-	if l.disk.full {
-		return crashPending(func(context.Context) (shard.Appended, error) { return shard.Appended{}, shard.ErrNoSpace })
-	}
-	return l.Log.Append(ctx, records)
 }
 
 func TestCreatingNeedsTheSourceStream(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -201,7 +202,7 @@ func TestManyDeliveryStreamsDeliverSideBySide(t *testing.T) {
 		s, stop := e.start()
 		defer stop()
 		var all []string
-		for i := range 50 {
+		for i := range 20 {
 			name := Name{Account: "000000000000", Region: "eu-west-1", Name: fmt.Sprintf("s%02d", i)}
 			e.create(s, name, definition(compressed, buffering(1, 10+i)))
 			part := lines(i*1000, 1000, 1100)
@@ -214,4 +215,58 @@ func TestManyDeliveryStreamsDeliverSideBySide(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestDeliveryGoesOnWhenAFullDiskHasRoomAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		full := &fullDisk{Engine: e.engine}
+		s, stop := e.startOn(full, e.store)
+		defer stop()
+		e.create(s, clicks, definition(buffering(1, 0)))
+		e.put(s, clicks, "a")
+		full.set(true)
+		if _, err := s.Put(t.Context(), clicks, [][]byte{[]byte("b")}); !errors.Is(err, shard.ErrNoSpace) {
+			t.Fatalf("error %v", err)
+		}
+		time.Sleep(time.Hour)
+		full.set(false)
+		e.put(s, clicks, "c")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a", "c"}, e.store.records()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// fullDisk is an engine whose disk is full at times.
+type fullDisk struct {
+	shard.Engine
+	mu   sync.Mutex
+	full bool
+}
+
+func (f *fullDisk) set(full bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.full = full
+}
+
+func (f *fullDisk) Open(ctx context.Context, topic string, partition int) (shard.Log, error) {
+	l, err := f.Engine.Open(ctx, topic, partition)
+	return &fullLog{Log: l, disk: f}, err
+}
+
+type fullLog struct {
+	shard.Log
+	disk *fullDisk
+}
+
+func (l *fullLog) Append(ctx context.Context, records []shard.Record) shard.Pending {
+	l.disk.mu.Lock()
+	defer l.disk.mu.Unlock()
+	if l.disk.full {
+		return crashPending(func(context.Context) (shard.Appended, error) { return shard.Appended{}, shard.ErrNoSpace })
+	}
+	return l.Log.Append(ctx, records)
 }

@@ -70,7 +70,7 @@ func TestAWholeObjectIsNeverReplacedByWhatRetentionLeft(t *testing.T) {
 				synctest.Wait()
 				stop()
 				trim(t, shards[0], left)
-				e.store.after = nil
+				e.store.hook(nil, nil)
 				s, stop = e.start()
 				defer stop()
 				time.Sleep(time.Hour)
