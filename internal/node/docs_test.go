@@ -1,0 +1,105 @@
+package node
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/internal/client"
+)
+
+func page(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The page says of each operation of AWS's whether it works. This asks a node.
+func TestTheCompatibilityPageTellsTheTruthAboutOperations(t *testing.T) {
+	n := start(t, testConfig(t), nil)
+	text := page(t, "compatibility.md")
+	kinesis, firehose, ok := strings.Cut(text, "\n## Firehose\n")
+	if !ok {
+		t.Fatal("the page has no part about Firehose")
+	}
+	row := regexp.MustCompile(`(?m)^\| (\w+) \| (works|not yet) \|`)
+	for target, part := range map[string]string{"Kinesis_20131202.": kinesis, "Firehose_20150804.": firehose} {
+		rows := row.FindAllStringSubmatch(part, -1)
+		if len(rows) < 12 {
+			t.Errorf("%s: only %d operations", target, len(rows))
+		}
+		for _, r := range rows {
+			request, err := http.NewRequest(http.MethodPost, "http://"+n.Addr().String(), strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/x-amz-json-1.1")
+			request.Header.Set("X-Amz-Target", target+r[1])
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var body strings.Builder
+			_ = answer.Write(&body)
+			_ = answer.Body.Close()
+			if known := !strings.Contains(body.String(), "UnknownOperationException"); known != (r[2] == "works") {
+				t.Errorf("the page says of %s%s %q, but the answer is %s", target, r[1], r[2], body.String())
+			}
+		}
+	}
+}
+
+func TestEveryMetricIsInTheReference(t *testing.T) {
+	n := start(t, testConfig(t), nil)
+	c := n.client()
+	// One of each thing that has metrics.
+	err := errors.Join(
+		c.CreateStream(t.Context(), client.CreateStreamInput{StreamName: "s", ShardCount: 1}),
+		c.CreateDeliveryStream(t.Context(), client.CreateDeliveryStreamInput{
+			DeliveryStreamName: "d",
+			ExtendedS3DestinationConfiguration: &client.ExtendedS3DestinationConfiguration{
+				RoleARN: "arn:aws:iam::000000000000:role/any", BucketARN: "arn:aws:s3:::bucket",
+			},
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put, err := c.PutRecord(t.Context(), client.PutRecordInput{StreamName: "s", PartitionKey: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	iterator, err := c.GetShardIterator(t.Context(), client.GetShardIteratorInput{
+		StreamName: "s", ShardID: put.ShardID, ShardIteratorType: "TRIM_HORIZON",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetRecords(t.Context(), client.GetRecordsInput{ShardIterator: iterator}); err != nil {
+		t.Fatal(err)
+	}
+	text := page(t, "metrics.md")
+	_, metrics := n.get("/metrics")
+	names := regexp.MustCompile(`(?m)^# TYPE (sluice_\w+) (\w+)$`).FindAllStringSubmatch(metrics, -1)
+	if len(names) < 20 {
+		t.Fatalf("only %d metrics", len(names))
+	}
+	inUse := map[string]bool{}
+	for _, name := range names {
+		inUse[name[1]] = true
+		if !strings.Contains(text, "`"+name[1]+"`") {
+			t.Errorf("docs/metrics.md does not have %s (%s)", name[1], name[2])
+		}
+	}
+	for _, name := range regexp.MustCompile("`(sluice_\\w+)`").FindAllStringSubmatch(text, -1) {
+		if !inUse[name[1]] {
+			t.Errorf("docs/metrics.md has %s, which the node has not", name[1])
+		}
+	}
+}
