@@ -52,6 +52,37 @@ func TestRecordsReachMinIOOverRestarts(t *testing.T) {
 	})
 }
 
+func TestRecordsWaitForMinIOToComeBack(t *testing.T) {
+	server := miniotest.Start(t)
+	server.CreateBucket(t, "clicks")
+	buckets, err := s3.New(s3.Config{Endpoint: server.Endpoint, AccessKey: server.AccessKey, SecretKey: server.SecretKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = buckets.Close() }()
+	e := newEnv(t)
+	s, stop := e.startOn(e.engine, buckets)
+	defer stop()
+	e.create(s, clicks, definition(buffering(1, 0)))
+	all := lines(0, 300, 10_000)
+	e.put(s, clicks, all[:100]...)
+	await(t, func() bool { return e.stats(s, clicks).DeliveredRecords == 100 })
+	server.Kill()
+	e.put(s, clicks, all[100:200]...)
+	await(t, func() bool { return e.stats(s, clicks).LastError != nil })
+	e.put(s, clicks, all[200:]...)
+	server.Restart(t)
+	await(t, func() bool { return e.stats(s, clicks).DeliveredRecords == 300 })
+	var got []string
+	for _, key := range server.Keys(t, "clicks") {
+		got = append(got, strings.Split(strings.TrimSuffix(string(server.Get(t, "clicks", key)), "\n"), "\n")...)
+	}
+	slices.Sort(got)
+	if !slices.Equal(all, got) {
+		t.Error(cmp.Diff(heads(all), heads(got)))
+	}
+}
+
 // deliverOverRestarts puts records while the service and its engine are closed and opened again and again, and
 // checks what is in the bucket in the end.
 func deliverOverRestarts(t *testing.T, buckets sinks.Opener, objects func() map[string][]byte) {

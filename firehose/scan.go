@@ -120,20 +120,10 @@ func (d *delivery) scan(ctx context.Context) error {
 		d.reads.ok()
 	}
 	d.skipLost(in, records)
-	for i := range records {
-		r := &records[i]
-		if d.full() {
-			if !d.mayCut() {
-				break
-			}
-			if err := d.cut(ctx); err != nil {
-				return err
-			}
+	for records = d.fill(in, records); len(records) > 0 && d.mayCut(); records = d.fill(in, records) {
+		if err := d.cut(ctx); err != nil {
+			return err
 		}
-		d.mu.Lock()
-		d.batch.add(in.source, r.Offset, r.Time, int64(len(r.Value)+len(d.delim)))
-		in.pos = r.Offset + 1
-		d.mu.Unlock()
 	}
 	if _, next := in.log.Bounds(); next > in.pos {
 		d.ready = append(d.ready, in)
@@ -142,6 +132,21 @@ func (d *delivery) scan(ctx context.Context) error {
 	d.watch(in)
 	if len(d.ready) == 0 {
 		d.holdUntil = time.Now().Add(scanPause)
+	}
+	return nil
+}
+
+// fill adds records to the batch until it is full, and returns those that are left.
+func (d *delivery) fill(in *input, records []shard.Record) []shard.Record {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range records {
+		if d.full() {
+			return records[i:]
+		}
+		r := &records[i]
+		d.batch.add(in.source, r.Offset, r.Time, int64(len(r.Value)+len(d.delim)))
+		in.pos = r.Offset + 1
 	}
 	return nil
 }
