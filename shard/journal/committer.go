@@ -207,10 +207,7 @@ type committer struct {
 // run is the committer's goroutine.
 func (c *committer) run() {
 	for b := c.e.queue.take(); b != nil; b = c.e.queue.take() {
-		err := c.e.Err()
-		if err == nil {
-			err = c.commit(b)
-		}
+		b, err := c.commit(b)
 		if err != nil {
 			c.e.fail(err)
 			c.e.drop(b, c.e.Err())
@@ -218,40 +215,48 @@ func (c *committer) run() {
 	}
 }
 
-func (c *committer) commit(b *batch) error {
+// commit makes a batch durable and publishes it. With an error it returns what is left of the batch, to be failed.
+func (c *committer) commit(b *batch) (*batch, error) {
+	if err := c.e.Err(); err != nil {
+		return b, err
+	}
 	b, err := c.awaitRoom(b)
 	if err != nil || b == nil {
-		return err
+		return b, err
 	}
 	start := time.Now()
 	h, buf := c.encode(b)
 	if err := c.e.journal.append(h, buf); err != nil {
-		return err
+		return b, err
 	}
 	c.publish(b, h)
 	c.e.metrics.committed(len(b.entries), len(buf), time.Since(start))
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping
 	}
-	return nil
+	return nil, nil
 }
 
 // awaitRoom waits until the journal has room for the batch. If the disk is full it returns what is left of the
 // batch without records, nil if nothing.
 func (c *committer) awaitRoom(b *batch) (*batch, error) {
 	j := c.e.journal
+	tried := uint64(0)
 	for {
 		ok, err := j.place(alignUp(b.bytes), b.records)
 		if ok || err != nil {
 			return b, err
 		}
-		if c.e.queue.isFull() != nil {
+		if c.e.queue.isFull() != nil && (b.records || tried > 0 && c.e.flusher.finished.Load() >= tried) {
 			if b = c.takeBack(b); b == nil {
 				return nil, nil
 			}
 			continue
 		}
-		c.e.flusher.journalFull()
+		// Changes of the table are worth another look at the disk before they fail.
+		if next := c.e.flusher.journalFull(); tried == 0 {
+			tried = next
+		}
 		stall := c.e.metrics.stall()
 		select {
 		case <-j.freed:

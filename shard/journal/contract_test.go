@@ -47,8 +47,7 @@ func memHarness(t *testing.T, opts Options) shardtest.Harness {
 		},
 		Crash: func(t *testing.T) shard.Engine {
 			seed++
-			left := mem.CrashClone(seed)
-			disk.Hook(vfs.FailAt(0, nil))
+			left := mem.Crash(seed)
 			e.Close()
 			mem = left
 			disk = vfs.Inject(mem)

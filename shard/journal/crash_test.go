@@ -115,8 +115,8 @@ func appendSome(ctx context.Context, rng *rand.Rand, l shard.Log, led *ledger, s
 			led.acked[at.First+shard.Offset(i)] = v
 		}
 		led.next = at.First + shard.Offset(len(o.values))
+		led.tried = led.tried[len(o.values):]
 	}
-	led.tried = nil
 	return true
 }
 

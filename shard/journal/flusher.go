@@ -32,10 +32,12 @@ type flusher struct {
 	stalled   bool // the committer waits for a journal file
 	full      error
 
-	fewFiles  atomic.Bool  // there was no space for another journal file
-	lastTry   atomic.Int64 // when the full disk was last looked at, in nanoseconds
-	isFull    atomic.Bool  // full != nil
-	sinceFree int64        // bytes written since the free space was looked at
+	started   uint64        // number of the last round of work
+	finished  atomic.Uint64 // number of the last round of work that has ended
+	fewFiles  atomic.Bool   // there was no space for another journal file
+	lastTry   atomic.Int64  // when the full disk was last looked at, in nanoseconds
+	isFull    atomic.Bool   // full != nil
+	sinceFree int64         // bytes written since the free space was looked at
 
 	// Of the goroutine alone.
 	dirty    map[*openFile]struct{} // written since they were last synced
@@ -51,12 +53,15 @@ func newFlusher(e *Engine) *flusher {
 	}
 }
 
-// journalFull says that the committer waits for a journal file.
-func (f *flusher) journalFull() {
+// journalFull says that the committer waits for a journal file, and returns the number of a round of work that begins
+// after this.
+func (f *flusher) journalFull() (round uint64) {
 	f.mu.Lock()
 	f.stalled = true
+	round = f.started + 1
 	f.mu.Unlock()
 	signal(f.kicked)
+	return round
 }
 
 // run is the flusher's goroutine.
@@ -83,6 +88,10 @@ func (f *flusher) run() {
 
 // work does what is due. A full disk is not an error here: it is noted, and the rest waits.
 func (f *flusher) work() error {
+	f.mu.Lock()
+	f.started++
+	round := f.started
+	f.mu.Unlock()
 	if err := f.removeFiles(); err != nil {
 		return err
 	}
@@ -93,6 +102,7 @@ func (f *flusher) work() error {
 	if err == nil {
 		err = f.checkpointDue()
 	}
+	f.finished.Store(round)
 	if err == nil {
 		f.setFull(nil)
 		return nil

@@ -147,7 +147,7 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	if err != nil {
 		return 0, err
 	}
-	chunk := min(max(int64(c.bytes)+4096, 64<<10), chunkBytes)
+	chunk := c.chunk(seg)
 	next := from
 	stop := pos + chunk
 	end := int64(0)
@@ -178,6 +178,16 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	l.hint = readHint{segment: seg.base, next: next, pos: end}
 	l.mu.Unlock()
 	return next, nil
+}
+
+// chunk returns how much to read at one time for what the collector still takes, going by the size that the
+// segment's records have in the mean.
+func (c *collector) chunk(seg segment) int64 {
+	n := int64(c.bytes)
+	if each := seg.bytes/int64(seg.end-seg.base) + 1; int64(c.left) < n/each {
+		n = int64(c.left) * each
+	}
+	return min(max(n+n/8+4096, 16<<10), chunkBytes)
 }
 
 // seek returns the position in the file at or before the frame that holds an offset.

@@ -96,7 +96,7 @@ func CrashAt(mem *Mem, n int64, seed uint64) (*Crash, func(Call) error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.after == nil && call.N >= c.at {
-			c.after = c.mem.CrashClone(c.seed)
+			c.after = c.mem.Crash(c.seed)
 		}
 		if c.after != nil {
 			return ErrCrashed

@@ -26,6 +26,7 @@ type Mem struct {
 	capacity int64 // 0: no bound
 	used     int64
 	locks    map[string]bool
+	crashed  bool // nothing happens any more
 }
 
 var _ FS = (*Mem)(nil)
@@ -134,6 +135,9 @@ func (m *Mem) parent(op Op, name string) (*memNode, string, error) {
 func (m *Mem) Create(name string) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return nil, ErrCrashed
+	}
 	dir, base, err := m.parent(OpCreate, name)
 	if err != nil {
 		return nil, err
@@ -151,6 +155,9 @@ func (m *Mem) Create(name string) (File, error) {
 func (m *Mem) Open(name string, write bool) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return nil, ErrCrashed
+	}
 	n := m.find(name)
 	if n == nil || n.data == nil {
 		return nil, pathError(OpOpen, name, fs.ErrNotExist)
@@ -163,6 +170,9 @@ func (m *Mem) Open(name string, write bool) (File, error) {
 func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return nil, ErrCrashed
+	}
 	n := m.find(dir)
 	if n == nil || n.data != nil {
 		return nil, pathError(OpList, dir, fs.ErrNotExist)
@@ -174,6 +184,9 @@ func (m *Mem) List(dir string) ([]string, error) {
 func (m *Mem) Stat(name string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return Info{}, ErrCrashed
+	}
 	n := m.find(name)
 	switch {
 	case n == nil:
@@ -188,6 +201,9 @@ func (m *Mem) Stat(name string) (Info, error) {
 func (m *Mem) Rename(oldName, newName string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return ErrCrashed
+	}
 	dir, oldBase, err := m.parent(OpRename, oldName)
 	if err != nil {
 		return err
@@ -211,6 +227,9 @@ func (m *Mem) Rename(oldName, newName string) error {
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return ErrCrashed
+	}
 	dir, base, err := m.parent(OpRemove, name)
 	if err != nil {
 		return err
@@ -230,6 +249,9 @@ func (m *Mem) Remove(name string) error {
 func (m *Mem) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return ErrCrashed
+	}
 	n := m.root
 	for part := range strings.SplitSeq(path.Clean("/" + dir)[1:], "/") {
 		if part == "" {
@@ -252,6 +274,9 @@ func (m *Mem) MkdirAll(dir string) error {
 func (m *Mem) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.crashed {
+		return ErrCrashed
+	}
 	n := m.find(dir)
 	if n == nil || n.data != nil {
 		return pathError(OpSyncDir, dir, fs.ErrNotExist)
@@ -303,12 +328,25 @@ func (m *Mem) Free(dir string) (int64, error) {
 	return max(0, m.capacity-m.used), nil
 }
 
+// Crash is CrashClone, and the end of the original: every later call fails with ErrCrashed, one that is under way
+// too, so that nobody can take for durable what the clone has not seen.
+func (m *Mem) Crash(seed uint64) *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.crashed = true
+	return m.crashClone(seed)
+}
+
 // CrashClone returns the file system as a power loss now would leave it: what was synced, and of the rest a
 // part that the seed decides. The seed 0 loses all of the rest. The clone is independent, and all that it
 // holds is durable in it.
 func (m *Mem) CrashClone(seed uint64) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.crashClone(seed)
+}
+
+func (m *Mem) crashClone(seed uint64) *Mem {
 	c := &memCloner{lucky: func() bool { return false }, to: NewMem(), nodes: map[*memNode]*memNode{}}
 	if seed != 0 {
 		rng := rand.New(rand.NewPCG(seed, 0))

@@ -136,6 +136,8 @@ func (f *memFile) use(op Op, write bool) error {
 	f.m.mu.Lock()
 	var err error
 	switch {
+	case f.m.crashed:
+		err = ErrCrashed
 	case f.closed:
 		err = fs.ErrClosed
 	case write && !f.write:
