@@ -18,6 +18,7 @@ import (
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
+	"github.com/seed-462d9463/sluice/internal/api/kinesis"
 	"github.com/seed-462d9463/sluice/internal/catalog"
 	"github.com/seed-462d9463/sluice/shard/shardtest"
 	"github.com/seed-462d9463/sluice/sinks/file"
@@ -46,7 +47,8 @@ type server struct {
 type setting struct {
 	api     api.Options
 	streams stream.Config
-	wrap    func(http.Handler) http.Handler
+	// streamsOf puts something in front of the streams.
+	streamsOf func(kinesis.Streams) kinesis.Streams
 }
 
 func start(t *testing.T, change ...func(*setting)) *server {
@@ -57,8 +59,8 @@ func start(t *testing.T, change ...func(*setting)) *server {
 			Credentials: []api.Credential{{AccessKey: testKey, SecretKey: testSecret, Account: testAccount}},
 			Registerer:  s.registry,
 		},
-		streams: stream.Config{Limits: "off"},
-		wrap:    func(h http.Handler) http.Handler { return h },
+		streams:   stream.Config{Limits: "off"},
+		streamsOf: func(real kinesis.Streams) kinesis.Streams { return real },
 	}
 	for _, c := range change {
 		c(&set)
@@ -84,12 +86,12 @@ func start(t *testing.T, change ...func(*setting)) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(deliveries.Close)
-	set.api.Streams, set.api.Firehose = s.streams, deliveries
+	set.api.Streams, set.api.Firehose = set.streamsOf(s.streams), deliveries
 	handler, err := api.New(set.api)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := edge.NewServer(set.wrap(handler))
+	server := edge.NewServer(handler)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +137,6 @@ func (s *server) config() aws.Config {
 	return aws.Config{
 		Region: testRegion, BaseEndpoint: aws.String(s.url), HTTPClient: s.client,
 		Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, ""),
-		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }
 
