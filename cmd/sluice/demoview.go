@@ -181,7 +181,7 @@ func (d *demo) look() string {
 	if d.config.Buckets.S3.Enabled() {
 		return fmt.Sprintf("aws --endpoint-url %s s3 ls --recursive s3://%s/", d.config.Buckets.S3.Endpoint, demoBucket)
 	}
-	return fmt.Sprintf("find %s -name '*.gz' -exec gzip -dc {} + | head -3", quote(d.place()))
+	return fmt.Sprintf("find %s -name '*.gz' -exec gzip -dc {} + 2>/dev/null | head -3", quote(d.place()))
 }
 
 // count is a number of things in words.

@@ -118,6 +118,9 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		_ = admin.server.Close()
 		_ = n.Close()
 		<-admin.done
+		if err == nil {
+			n.logger.Info("stopped")
+		}
 	}()
 
 	started := time.Now()
