@@ -249,7 +249,8 @@ func (s *Service) load(ctx context.Context, e catalog.Entry) (*delivery, error) 
 			return nil, fmt.Errorf("open log: %w", err)
 		}
 	}
-	log, err := s.engine.Open(ctx, topic(name, d.doc.ID, stateSuffix), 0)
+	// On a full disk the state must go on, so that what it says has been delivered can go.
+	log, err := s.engine.Open(shard.Essential(ctx), topic(name, d.doc.ID, stateSuffix), 0)
 	if err != nil {
 		return nil, fmt.Errorf("open state log: %w", err)
 	}

@@ -72,7 +72,7 @@ func (s *Service) makeLogs(ctx context.Context, name Name, doc document) error {
 	if err := s.engine.Create(ctx, topic(name, doc.ID, stateSuffix), 1); err != nil {
 		return fmt.Errorf("create state log: %w", err)
 	}
-	log, err := s.engine.Open(ctx, topic(name, doc.ID, stateSuffix), 0)
+	log, err := s.engine.Open(shard.Essential(ctx), topic(name, doc.ID, stateSuffix), 0)
 	if err != nil {
 		return fmt.Errorf("open state log: %w", err)
 	}

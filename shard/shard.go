@@ -94,7 +94,7 @@ type Log interface {
 	// record that is left. Damaged data gives a *CorruptError, never other bytes than were appended.
 	Read(ctx context.Context, from Offset, max Limit) ([]Record, error)
 
-	// Wait blocks until a record at or after from is durable.
+	// Wait blocks until there is a durable record at or after from that has not been trimmed.
 	Wait(ctx context.Context, from Offset) error
 
 	// At returns the offset of the first durable record whose time is not before t, or the next offset if
@@ -125,7 +125,7 @@ type Engine interface {
 	Create(ctx context.Context, topic string, partitions int) error
 
 	// Open returns the log of a partition, the same one for every call. ErrNotFound if Create has not made
-	// it.
+	// it. With a context from Essential the log is essential from then on, until the engine is closed.
 	Open(ctx context.Context, topic string, partition int) (Log, error)
 
 	// Delete drops a topic with all its logs, durably. Deleting what is not there is no error. A topic
@@ -147,6 +147,16 @@ type Engine interface {
 	// the engine.
 	Close() error
 }
+
+type essential struct{}
+
+// Essential returns a context with which Engine.Open gives a log whose appends may use the room on the disk that is
+// kept back while others get ErrNoSpace. It is for the few small records without which no room can be made: that
+// something has been deleted, or has been delivered and may go.
+func Essential(ctx context.Context) context.Context { return context.WithValue(ctx, essential{}, true) }
+
+// IsEssential tells an engine whether the context comes from Essential.
+func IsEssential(ctx context.Context) bool { return ctx.Value(essential{}) != nil }
 
 var (
 	// ErrNotFound: there is no such topic or partition, or it has been deleted.

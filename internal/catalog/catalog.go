@@ -119,7 +119,8 @@ func Open(ctx context.Context, engine shard.Engine, options Options) (*Catalog, 
 	if err := engine.Create(ctx, Topic, 1); err != nil {
 		return nil, fmt.Errorf("create the catalog's log: %w", err)
 	}
-	log, err := engine.Open(ctx, Topic, 0)
+	// On a full disk a definition must still be deleted, so that its data can go.
+	log, err := engine.Open(shard.Essential(ctx), Topic, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the catalog's log: %w", err)
 	}
