@@ -36,7 +36,7 @@ func TestTenThousandIdleLogsCostLittle(t *testing.T) {
 	if each := (heapNow() - before) / logs; each > 1024 {
 		t.Errorf("%d bytes of memory for each log", each)
 	}
-	if n := runtime.NumGoroutine(); n != goroutines {
+	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines, %d before", n, goroutines)
 	}
 	if n := disk.Calls() - calls; n > 40 {
