@@ -38,7 +38,7 @@ func TestDumpShowsPeopleWhatIsInADirectory(t *testing.T) {
 	for _, want := range []string{
 		"== /data/FORMAT", "sluice-journal 1", "== /data/meta/", `topic 1 "clicks"`, "partition 0: log 1, first offset 1, in segments to 81",
 		"== /data/journal/0000.j", "batch: LSN ", `change: create topic 1 "clicks", partitions 0 to 1 as logs 1 to 2`,
-		"change: trim log 1 before offset 1", "== /data/shards/1/00000000000000000000.seg", "frame: log 1, offsets 0 to 1, ",
+		"change: trim log 1 before offset 1", "== /data/shards/1/00000000000000000001.seg", "frame: log 1, offsets 0 to 1, ",
 		`0 key "user-1" "kind"="page" value "hello"`, "index with ",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -46,7 +46,7 @@ func TestDumpShowsPeopleWhatIsInADirectory(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if err := Dump(mem, "/data/"+segmentName(1, 0), &out); err != nil || !strings.Contains(out.String(), "hello") {
+	if err := Dump(mem, "/data/"+segmentName(1, 1), &out); err != nil || !strings.Contains(out.String(), "record 0 ") {
 		t.Errorf("dump of a segment: %v\n%s", err, out.String())
 	}
 	if err := Dump(mem, "/", &out); err == nil {
