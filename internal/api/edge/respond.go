@@ -18,6 +18,9 @@ const (
 	typeCBOR = "application/x-amz-cbor-1.1"
 )
 
+// valueJSON is shared by all responses, and read-only.
+var valueJSON = []string{typeJSON}
+
 // Header names as AWS spells them; they are put into the map as they are.
 const (
 	headerRequestID = "x-amzn-RequestId"
@@ -32,26 +35,31 @@ func identify(header http.Header) string {
 	}
 	random[6] = random[6]&0x0f | 0x40 // version 4
 	random[8] = random[8]&0x3f | 0x80
-	var id [36]byte
-	hex.Encode(id[:], random[:4])
+	var text [36 + 96]byte
+	hex.Encode(text[:], random[:4])
 	for at, part := range [4][]byte{random[4:6], random[6:8], random[8:10], random[10:16]} {
 		start := [4]int{9, 14, 19, 24}[at]
-		id[start-1] = '-'
-		hex.Encode(id[start:], part)
+		text[start-1] = '-'
+		hex.Encode(text[start:], part)
 	}
-	requestID := string(id[:])
-	header[headerRequestID] = []string{requestID}
-	header[headerID2] = []string{base64.StdEncoding.EncodeToString(random[16:])} // 72 bytes, as AWS has
-	return requestID
+	base64.StdEncoding.Encode(text[36:], random[16:]) // 72 bytes, as AWS has
+	both := string(text[:])
+	values := []string{both[:36], both[36:]}
+	header[headerRequestID] = values[:1:1]
+	header[headerID2] = values[1:]
+	return both[:36]
 }
 
 // write sends a response. A client that does not take it is cut off in the end.
 func (h *Handler) write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	header := w.Header()
-	if contentType != "" {
-		header["Content-Type"] = []string{contentType}
-	} else {
+	switch contentType {
+	case typeJSON:
+		header["Content-Type"] = valueJSON
+	case "":
 		header["Content-Type"] = nil // keeps net/http from guessing
+	default:
+		header["Content-Type"] = []string{contentType}
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if len(body) > largeResponse {

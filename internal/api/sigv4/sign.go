@@ -37,10 +37,10 @@ func Sign(r *http.Request, c Credential, region, service string, payload [32]byt
 	}
 	slices.Sort(signed)
 	s := scope{date: at[:8], region: region, service: service}
-	text := stringToSign(at, s, canonicalRequest(r, signed, hex.EncodeToString(payload[:])))
+	text := appendStringToSign(nil, at, s, appendCanonical(nil, r, signed, payload))
 	key := signingKey(c.SecretKey, s)
 	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte(text))
+	mac.Write(text)
 	r.Header.Set("Authorization", algorithm+
 		" Credential="+c.AccessKey+"/"+s.String()+
 		", SignedHeaders="+strings.Join(signed, ";")+

@@ -29,39 +29,35 @@ func (s scope) String() string {
 	return s.date + "/" + s.region + "/" + s.service + "/" + terminator
 }
 
-// canonicalRequest is the text that stands for a request: what is signed is its hash. The signed headers are
-// in lower case and sorted, as they appear in the Authorization header.
-func canonicalRequest(r *http.Request, signed []string, payloadHash string) string {
-	var b strings.Builder
-	b.Grow(512)
-	b.WriteString(r.Method)
-	b.WriteByte('\n')
-	b.WriteString(canonicalPath(r.URL))
-	b.WriteByte('\n')
-	b.WriteString(canonicalQuery(r.URL.RawQuery))
-	b.WriteByte('\n')
+// appendCanonical appends the text that stands for a request: what is signed is its hash. The signed headers
+// are in lower case and sorted, as they appear in the Authorization header.
+func appendCanonical(dst []byte, r *http.Request, signed []string, payload [32]byte) []byte {
+	dst = append(append(dst, r.Method...), '\n')
+	dst = append(append(dst, canonicalPath(r.URL)...), '\n')
+	dst = append(append(dst, canonicalQuery(r.URL.RawQuery)...), '\n')
 	for _, name := range signed {
-		b.WriteString(name)
-		b.WriteByte(':')
-		writeHeader(&b, r, name)
-		b.WriteByte('\n')
+		dst = append(append(dst, name...), ':')
+		dst = append(appendHeader(dst, r, name), '\n')
 	}
-	b.WriteByte('\n')
+	dst = append(dst, '\n')
 	for i, name := range signed {
 		if i > 0 {
-			b.WriteByte(';')
+			dst = append(dst, ';')
 		}
-		b.WriteString(name)
+		dst = append(dst, name...)
 	}
-	b.WriteByte('\n')
-	b.WriteString(payloadHash)
-	return b.String()
+	return hex.AppendEncode(append(dst, '\n'), payload[:])
 }
 
-// stringToSign is what the signature is computed over.
-func stringToSign(at string, s scope, canonical string) string {
-	hash := sha256.Sum256([]byte(canonical))
-	return algorithm + "\n" + at + "\n" + s.String() + "\n" + hex.EncodeToString(hash[:])
+// appendStringToSign appends what the signature is computed over.
+func appendStringToSign(dst []byte, at string, s scope, canonical []byte) []byte {
+	dst = append(append(dst, algorithm+"\n"...), at...)
+	dst = append(append(dst, '\n'), s.date...)
+	dst = append(append(dst, '/'), s.region...)
+	dst = append(append(dst, '/'), s.service...)
+	dst = append(dst, "/"+terminator+"\n"...)
+	hash := sha256.Sum256(canonical)
+	return hex.AppendEncode(dst, hash[:])
 }
 
 // canonicalPath encodes the path once more than it is on the wire, as every service but S3 does.
@@ -131,37 +127,51 @@ func encode(s string, keepSlash bool) string {
 	return b.String()
 }
 
-// writeHeader writes the values of a header, each trimmed and with runs of spaces made one, joined by commas.
-// net/http takes some headers out of the map, so that they are written from where it puts them.
-func writeHeader(b *strings.Builder, r *http.Request, name string) {
+// appendHeader appends the values of a header, each trimmed and with runs of spaces made one, joined by
+// commas. net/http takes some headers out of the map, so that they are found where it puts them.
+func appendHeader(dst []byte, r *http.Request, name string) []byte {
 	if name == "host" {
-		host := r.Host
-		if host == "" {
-			host = r.URL.Host
+		if r.Host == "" {
+			return append(dst, r.URL.Host...)
 		}
-		b.WriteString(host)
-		return
+		return append(dst, r.Host...)
 	}
-	values := r.Header[http.CanonicalHeaderKey(name)]
+	values := r.Header[canonicalName(name)]
 	if name == "content-length" && len(values) == 0 && r.ContentLength >= 0 {
-		b.WriteString(strconv.FormatInt(r.ContentLength, 10))
-		return
+		return strconv.AppendInt(dst, r.ContentLength, 10)
 	}
 	for i, value := range values {
 		if i > 0 {
-			b.WriteByte(',')
+			dst = append(dst, ',')
 		}
 		value = strings.Trim(value, " \t")
-		if !strings.Contains(value, "  ") {
-			b.WriteString(value)
-			continue
-		}
-		space := false
 		for j := range len(value) {
-			if c := value[j]; c != ' ' || !space {
-				b.WriteByte(c)
+			if value[j] != ' ' || value[j-1] != ' ' {
+				dst = append(dst, value[j])
 			}
-			space = value[j] == ' '
 		}
 	}
+	return dst
+}
+
+// canonicalName is the name that net/http keeps a header under. Those that every SDK signs are known, which
+// saves the making of a string for each.
+func canonicalName(name string) string {
+	switch name {
+	case "accept-encoding":
+		return "Accept-Encoding"
+	case "amz-sdk-invocation-id":
+		return "Amz-Sdk-Invocation-Id"
+	case "amz-sdk-request":
+		return "Amz-Sdk-Request"
+	case "content-length":
+		return "Content-Length"
+	case "content-type":
+		return "Content-Type"
+	case "x-amz-date":
+		return "X-Amz-Date"
+	case "x-amz-target":
+		return "X-Amz-Target"
+	}
+	return http.CanonicalHeaderKey(name)
 }

@@ -176,15 +176,16 @@ func missing(credential, signature, signed, at string) string {
 
 // checkTime compares the time of the signature with the clock and with the date in the scope.
 func (s *Signature) checkTime(now time.Time) error {
-	at, err := time.Parse(timeFormat, s.at)
-	if err != nil {
+	at, ok := parseTime(s.at)
+	if !ok {
+		var err error
 		if at, err = http.ParseTime(s.at); err != nil {
 			return &Error{"IncompleteSignatureException",
 				"Date must be in ISO-8601 'basic format'. Got '" + clip(s.at) + "'. See http://en.wikipedia.org/wiki/ISO_8601"}
 		}
 		s.at = at.UTC().Format(timeFormat)
 	}
-	if day := at.UTC().Format(dateFormat); s.scope.date != day {
+	if day := s.at[:len(dateFormat)]; s.scope.date != day {
 		return &Error{"InvalidSignatureException",
 			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" +
 				clip(s.scope.date) + "' != '" + day + "', from '" + s.at + "'."}
@@ -199,6 +200,31 @@ func (s *Signature) checkTime(now time.Time) error {
 			s.at, latest.Format(timeFormat), now.Format(timeFormat), minutes)}
 	}
 	return nil
+}
+
+// parseTime is time.Parse for timeFormat, which every request is checked with.
+func parseTime(text string) (time.Time, bool) {
+	if len(text) != len(timeFormat) || text[8] != 'T' || text[15] != 'Z' {
+		return time.Time{}, false
+	}
+	var part [6]int
+	at := 0
+	for i, digits := range [6]int{4, 2, 2, 2, 2, 2} {
+		if i == 3 {
+			at++ // the T
+		}
+		for _, c := range []byte(text[at : at+digits]) {
+			if c < '0' || c > '9' {
+				return time.Time{}, false
+			}
+			part[i] = part[i]*10 + int(c-'0')
+		}
+		at += digits
+	}
+	t := time.Date(part[0], time.Month(part[1]), part[2], part[3], part[4], part[5], 0, time.UTC)
+	// A month 13 or a 31 February has become another day.
+	valid := t.Month() == time.Month(part[1]) && t.Day() == part[2] && part[3] < 24 && part[4] < 60 && part[5] < 60
+	return t, valid
 }
 
 // checkSigned makes sure that the headers that decide what the request does are covered by the signature.
@@ -225,31 +251,37 @@ func (s *Signature) checkSigned(must []string) error {
 
 // Verify checks the signature for a body with the given SHA-256 hash. Any error is an *Error.
 func (s *Signature) Verify(payload [32]byte) error {
-	hash := hex.EncodeToString(payload[:])
-	if given := s.request.Header.Get("X-Amz-Content-Sha256"); given != "" && given != hash {
+	if given := s.request.Header.Get("X-Amz-Content-Sha256"); given != "" && given != hex.EncodeToString(payload[:]) {
 		return &Error{"InvalidSignatureException",
 			"The value of the x-amz-content-sha256 header is not the SHA-256 hash of the request body."}
 	}
-	canonical := canonicalRequest(s.request, s.signed, hash)
-	text := stringToSign(s.at, s.scope, canonical)
+	b := scratches.Get().(*scratch)
+	defer scratches.Put(b)
+	b.canonical = appendCanonical(b.canonical[:0], s.request, s.signed, payload)
+	b.text = appendStringToSign(b.text[:0], s.at, s.scope, b.canonical)
 	id := keyID{s.credential.AccessKey, s.scope}
 	key, cached := s.verifier.keys.get(id)
 	if !cached {
 		key = newKey(signingKey(s.credential.SecretKey, s.scope))
 	}
-	given, err := hex.DecodeString(s.signature)
-	if err != nil || !hmac.Equal(given, key.sum(text)) {
+	b.sum = hex.AppendEncode(b.sum[:0], key.sum(b.text))
+	if !hmac.Equal(b.sum, []byte(s.signature)) {
 		return &Error{"InvalidSignatureException",
 			"The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
 				"Access Key and signing method. Consult the service documentation for details.\n\n" +
-				"The Canonical String for this request should have been\n'" + canonical + "'\n\n" +
-				"The String-to-Sign should have been\n'" + text + "'\n"}
+				"The Canonical String for this request should have been\n'" + string(b.canonical) + "'\n\n" +
+				"The String-to-Sign should have been\n'" + string(b.text) + "'\n"}
 	}
 	if !cached { // only now: nobody without the secret can fill the cache
 		s.verifier.keys.put(id, key)
 	}
 	return nil
 }
+
+// scratch is memory for one verification. Nothing in it is secret: a signature is good for one request.
+type scratch struct{ canonical, text, sum []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // Region returns the region that a request's Authorization header names, without verifying anything; "" if
 // there is none to be found.
@@ -288,10 +320,10 @@ func newKey(secret [32]byte) *key {
 	return &key{sync.Pool{New: func() any { return hmac.New(sha256.New, secret[:]) }}}
 }
 
-func (k *key) sum(text string) []byte {
+func (k *key) sum(text []byte) []byte {
 	mac := k.pool.Get().(hash.Hash)
 	mac.Reset()
-	mac.Write([]byte(text))
+	mac.Write(text)
 	sum := mac.Sum(nil)
 	k.pool.Put(mac)
 	return sum
