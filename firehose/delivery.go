@@ -94,6 +94,9 @@ type input struct {
 func (d *delivery) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
+	if d.own != nil {
+		d.addInput(ctx, ownSource, d.own)
+	}
 	d.done.Go(func() {
 		err := d.run(ctx)
 		if ctx.Err() != nil {

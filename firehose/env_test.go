@@ -78,7 +78,7 @@ func (e *env) start() (s *Service, stop func()) {
 
 func (e *env) startOn(engine shard.Engine, buckets sinks.Opener) (*Service, func()) {
 	e.t.Helper()
-	c, err := catalog.Open(e.t.Context(), engine, catalog.Options{})
+	c, err := catalog.Open(e.t.Context(), engine, catalog.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package firehose
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +90,9 @@ func deliverOverRestarts(t *testing.T, buckets sinks.Opener, objects func() map[
 	e := newEnv(t)
 	dir := t.TempDir()
 	open := func() (*Service, func()) {
-		engine, err := journal.Open(journal.Options{FS: vfs.OS(), Dir: dir, Config: journal.DefaultConfig()})
+		engine, err := journal.Open(journal.Options{
+			FS: vfs.OS(), Dir: dir, Config: journal.DefaultConfig(), Logger: slog.New(slog.DiscardHandler),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

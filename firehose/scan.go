@@ -17,8 +17,7 @@ var ownSource = source{}
 func (d *delivery) resolve(ctx context.Context) (bool, error) {
 	d.resolveAt = time.Time{}
 	if d.own != nil {
-		d.addInput(ctx, ownSource, d.own)
-		return true, nil
+		return true, nil // known from the start
 	}
 	from := d.doc.Definition.Kinesis.stream()
 	logs, changed, err := d.service.sources.Logs(from.Account, from.Region, from.Name)
