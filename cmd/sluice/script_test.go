@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sluice": main})
 }
 
-// TestCommandLine runs the scripts in testdata/script, each in a directory of its own, with the addresses LISTEN and
-// ADMIN free and TAKEN in use.
+// TestCommandLine runs the scripts in testdata/script, each in a directory of its own, with the addresses LISTEN,
+// LISTEN2, ADMIN and ADMIN2 free and TAKEN in use.
 func TestCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -34,7 +34,7 @@ func TestCommandLine(t *testing.T) {
 			}
 			e.Defer(func() { _ = taken.Close() })
 			e.Setenv("TAKEN", taken.Addr().String())
-			for _, name := range []string{"LISTEN", "ADMIN"} {
+			for _, name := range []string{"LISTEN", "ADMIN", "LISTEN2", "ADMIN2"} {
 				address, err := freeAddress()
 				if err != nil {
 					return err
@@ -45,7 +45,7 @@ func TestCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "objects": objects, "number": number,
+			"exits": exits, "ready": ready, "objects": objects, "number": number, "delivered": delivered,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -146,4 +146,17 @@ func number(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(len(lines)) != args[0] || len(seen) != len(lines) {
 		ts.Fatalf("%d lines, %d of them different; want %s", len(lines), len(seen), args[0])
 	}
+}
+
+// delivered FILE wants all lines of a file to be different, and as many as the last demo says were delivered in all.
+func delivered(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: delivered FILE")
+	}
+	_, all, _ := strings.Cut(ts.ReadFile("stdout"), "All runs on this data directory:")
+	fields := strings.Fields(all)
+	if len(fields) < 2 {
+		ts.Fatalf("the last command was no demo")
+	}
+	number(ts, neg, []string{strings.ReplaceAll(fields[1], ",", ""), args[0]})
 }

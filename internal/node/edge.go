@@ -1,6 +1,8 @@
 package node
 
 import (
+	"log"
+	"log/slog"
 	"net/http"
 
 	"github.com/seed-462d9463/sluice/internal/api/edge"
@@ -17,4 +19,13 @@ func (n *Node) credentials() []sigv4.Credential {
 }
 
 // server is the one that answers the services' requests.
-func (n *Node) server() *http.Server { return edge.NewServer(n.parts.handler) }
+func (n *Node) server() *http.Server {
+	server := edge.NewServer(n.parts.handler)
+	server.ErrorLog = n.serverLog()
+	return server
+}
+
+// serverLog is for what net/http has to say about connections; that is seldom more than a client's mistake.
+func (n *Node) serverLog() *log.Logger {
+	return slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug)
+}

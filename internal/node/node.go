@@ -112,7 +112,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	for _, warning := range n.config.Warnings() {
 		n.logger.Warn(warning)
 	}
-	admin := serve(adminServer(&n.ready, n.registry), n.admin)
+	admin := serve(n.adminServer(), n.admin)
 	defer func() {
 		err = errors.Join(err, n.parts.close(n.logger))
 		_ = admin.server.Close()
