@@ -287,6 +287,28 @@ func TestBodiesThatNeverEndAreCutOffAndHoldLittleMemory(t *testing.T) {
 	eventually(t, "no memory is reserved", func() bool { return s.metric(t, "sluice_api_memory_reserved_bytes") == 0 })
 }
 
+func TestAClientThatDoesNotTakeItsAnswersIsCutOff(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.BodyTimeout = 300 * time.Millisecond })
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	request := s.head(t, "Kinesis_20131202.NoSuchThing", "Content-Length: 0") // unread answers pile up fastest
+	failed := false
+	for range 1_000_000 { // far more than socket buffers hold
+		if _, err := io.WriteString(conn, request); err != nil {
+			failed = true
+			break
+		}
+	}
+	if !failed {
+		t.Error("the server goes on answering")
+	}
+	s.stillServes(t)
+	eventually(t, "nothing is in flight", func() bool { return s.metric(t, "sluice_api_requests_in_flight") == 0 })
+}
+
 func TestAClientThatGoesAwayIsNobodysProblem(t *testing.T) {
 	s := start(t)
 	for range 10 {

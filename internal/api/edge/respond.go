@@ -62,15 +62,10 @@ func (h *Handler) write(w http.ResponseWriter, status int, contentType string, b
 		header["Content-Type"] = []string{contentType}
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	if len(body) > largeResponse {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
-	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // fails when the client is gone, which is its own business
 }
-
-// largeResponse is what socket buffers do not swallow at once.
-const largeResponse = 64 << 10
 
 // writeFault tells the client what is wrong in the protocol that it speaks.
 func (h *Handler) writeFault(w http.ResponseWriter, contentType string, fault *wire.Fault) {

@@ -25,7 +25,8 @@ func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamI
 	v.Range(in.ShardCount, "shardCount", 1, math.MaxInt32)
 	v.Range(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
 	v.Tags(in.Tags, "tags", maxTags)
-	onDemand := false
+	// AWS makes a stream on demand when it is told neither a mode nor a number of shards.
+	onDemand := in.StreamModeDetails == nil && in.ShardCount == nil
 	if in.StreamModeDetails != nil {
 		if in.StreamModeDetails.StreamMode == nil {
 			v.Missing("streamModeDetails.streamMode")
