@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 
@@ -10,7 +9,7 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // contractOptions are the smallest that accept what every engine must.
 func contractOptions(fs vfs.FS, dir string) Options {

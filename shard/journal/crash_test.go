@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -27,7 +26,6 @@ type ledger struct {
 	topic     string
 	partition int
 
-	mu      sync.Mutex
 	acked   map[shard.Offset][]byte // acknowledged records
 	next    shard.Offset            // past the last of them
 	tried   [][]byte                // values of appends without an answer, in order

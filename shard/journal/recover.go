@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 )
@@ -27,6 +28,7 @@ func (e *Engine) corrupt(name string, pos int64, format string, args ...any) err
 // What a killed process wrote may be in the page cache only. Nothing of it may be shown, or built upon, that a
 // power loss could take back: so what is found is synced first.
 func (e *Engine) recover() error {
+	start := time.Now()
 	s, err := e.loadSnapshot()
 	if err != nil {
 		return err
@@ -53,7 +55,12 @@ func (e *Engine) recover() error {
 	if err := e.replay(chain); err != nil {
 		return err
 	}
-	return e.checkSegments()
+	if err := e.checkSegments(); err != nil {
+		return err
+	}
+	e.opts.Logger.Info("log engine is ready", "dir", e.opts.Dir, "topics", len(e.table.topics), "batches_replayed", len(chain),
+		"took", time.Since(start))
+	return nil
 }
 
 func (e *Engine) loadSnapshot() (*snapshot, error) {

@@ -103,7 +103,7 @@ func scanFrames(r io.ReaderAt, name string, pos, end int64, chunk int64, f func(
 		need = frameHeaderBytes
 		for len(b) > 0 {
 			h, err := checkFrame(b)
-			if err == errShort && int64(len(b)) < end-pos {
+			if errors.Is(err, errShort) && int64(len(b)) < end-pos {
 				need = max(need, h.length)
 				break
 			}

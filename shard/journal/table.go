@@ -162,7 +162,7 @@ func controlFrame(c change, epoch uint64) []byte {
 	return buf
 }
 
-// change makes a change durable and applies it. done is called when the outcome is known, even if that is
+// changeThen makes a change durable and applies it. done is called when the outcome is known, even if that is
 // after ctx has ended.
 func (e *Engine) changeThen(ctx context.Context, c change, done func()) error {
 	outcome := make(chan error, 1)
@@ -186,6 +186,7 @@ func (e *Engine) changeThen(ctx context.Context, c change, done func()) error {
 	}
 }
 
+// change makes a change durable and applies it.
 func (e *Engine) change(ctx context.Context, c change) error {
 	return e.changeThen(ctx, c, func() {})
 }
@@ -194,7 +195,11 @@ func (e *Engine) change(ctx context.Context, c change) error {
 func (e *Engine) lockTable(ctx context.Context) error {
 	select {
 	case e.tableLock <- struct{}{}:
-		return e.usable()
+		if err := e.usable(); err != nil {
+			e.unlockTable()
+			return err
+		}
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-e.failed:
