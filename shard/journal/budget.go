@@ -127,7 +127,8 @@ func (b *budget) release(n int64) {
 	}
 }
 
-// force charges bytes even beyond the bound: recovery must hold what the journal holds.
+// force charges bytes even beyond the bound: recovery must hold what the journal holds, and essential records make
+// room.
 func (b *budget) force(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 //     because what is on disk is then unknown.
 //  5. When the durable position e.durable reaches X, all entries before X are known to the flusher and all
 //     changes of the table before X are applied: a checkpoint that sees X misses nothing before X.
-//  6. An entry is taken back (disk full) only while it is in the queue, and then all entries of all logs in
-//     the queue are, before another one is let in: no log gets a gap.
+//  6. An entry is taken back (disk full) only while it is in the queue, and then all entries of its log in the
+//     queue are, before another one of that log is let in: no log gets a gap.
 //
 // Steps:
 //
@@ -29,7 +29,7 @@ import (
 //	    b := oldest queued batch (entries join the youngest one while it is below batchBytes)
 //	    while there is no room for b in the journal:
 //	        ask the flusher for a checkpoint; wait for a free file
-//	        if the disk is full: take back all records in the queue; go on with what is left
+//	        if the disk is full: take back all records in the queue but essential ones; go on with the rest
 //	    write b to the journal; fdatasync
 //	    for each entry of b: log.durable = entry.end, tell the flusher; or apply the change of the table
 //	    e.durable = end of b
@@ -51,7 +51,8 @@ type entry struct {
 	millis int64
 	at     lsn // of its batch; set when durable
 	batch  *batch
-	err    error           // set before batch.done is closed
+	moved  *batch          // where it went when its batch was broken up; set before batch.done is closed
+	err    error           // set before batch.done, or that of moved, is closed
 	apply  func(err error) // a change of the table: called once, when durable or failed
 
 	flushed bool // it is in its segment, or need not be; guarded by log.mu
@@ -59,15 +60,18 @@ type entry struct {
 
 func (en *entry) charge() int64 { return int64(len(en.buf)) + entryOverhead }
 
+// ordinary tells whether the entry is refused when the disk is full.
+func (en *entry) ordinary() bool { return en.log != nil && !en.log.essential.Load() }
+
 // Wait implements shard.Pending.
 func (en *entry) Wait(ctx context.Context) (shard.Appended, error) {
-	select {
-	case <-en.batch.done:
-	default:
-		select {
-		case <-en.batch.done:
-		case <-ctx.Done():
-			return shard.Appended{}, ctx.Err()
+	if err := en.batch.wait(ctx); err != nil {
+		return shard.Appended{}, err
+	}
+	for b := en.batch; en.moved != nil && en.moved != b; {
+		b = en.moved
+		if err := b.wait(ctx); err != nil {
+			return shard.Appended{}, err
 		}
 	}
 	if en.err != nil {
@@ -87,8 +91,36 @@ func (p failedPending) Wait(context.Context) (shard.Appended, error) {
 type batch struct {
 	entries []*entry
 	bytes   int64
-	records bool          // not only changes of the table
-	done    chan struct{} // closed when the outcome of every entry is known
+	records bool          // some are ordinary records
+	done    chan struct{} // closed when the outcome of every entry is known, or it was moved to another batch
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{}), bytes: batchHeaderBytes} }
+
+func (b *batch) add(en *entry) {
+	b.entries = append(b.entries, en)
+	b.bytes += int64(len(en.buf))
+	b.records = b.records || en.ordinary()
+}
+
+// takes tells whether an entry fits in. Every batch takes at least one.
+func (b *batch) takes(en *entry) bool {
+	return len(b.entries) == 0 || b.bytes+int64(len(en.buf)) <= batchBytes
+}
+
+// wait waits for done, even if ctx has ended, when it is closed already.
+func (b *batch) wait(ctx context.Context) error {
+	select {
+	case <-b.done:
+		return nil
+	default:
+	}
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // commitQueue holds what waits for the committer. Its size is bounded by the budget, which every entry has been
@@ -97,7 +129,8 @@ type commitQueue struct {
 	mu      sync.Mutex
 	batches []*batch
 	err     error      // refuses everything: closed or failed
-	full    error      // refuses records: the disk is full
+	full    error      // refuses ordinary records: the disk is full
+	none    error      // refuses everything, while all of it is taken back
 	taking  sync.Mutex // held while records are taken back: full stays set for so long
 	ready   chan struct{}
 	changed chan struct{} // tells a waiting committer that err or full was set
@@ -121,21 +154,21 @@ func (q *commitQueue) push(en *entry) error {
 	if q.err != nil {
 		return q.err
 	}
-	if en.log != nil && q.full != nil {
+	if q.none != nil {
+		return q.none
+	}
+	if q.full != nil && en.ordinary() {
 		return q.full
 	}
-	n := int64(len(en.buf))
 	var b *batch
 	if len(q.batches) > 0 {
 		b = q.batches[len(q.batches)-1]
 	}
-	if b == nil || b.bytes+n > batchBytes {
-		b = &batch{done: make(chan struct{}), bytes: batchHeaderBytes}
+	if b == nil || !b.takes(en) {
+		b = newBatch()
 		q.batches = append(q.batches, b)
 	}
-	b.entries = append(b.entries, en)
-	b.bytes += n
-	b.records = b.records || en.log != nil
+	b.add(en)
 	en.batch = b
 	if len(q.batches) == 1 && len(b.entries) == 1 {
 		signal(q.ready)
@@ -164,13 +197,21 @@ func (q *commitQueue) take() *batch {
 	}
 }
 
-// takeAll returns all batches.
-func (q *commitQueue) takeAll() []*batch {
+// takeAll returns all batches, and from then on refuses everything with none, if that is an error.
+func (q *commitQueue) takeAll(none error) []*batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	all := q.batches
-	q.batches = nil
+	q.batches, q.none = nil, none
 	return all
+}
+
+// putBack puts batches to the front, and refuses no longer.
+func (q *commitQueue) putBack(batches []*batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.batches = append(batches, q.batches...)
+	q.none = nil
 }
 
 func (q *commitQueue) stop(err error) {
@@ -253,7 +294,7 @@ func (c *committer) awaitRoom(b *batch) (*batch, error) {
 			}
 			continue
 		}
-		// Changes of the table are worth another look at the disk before they fail.
+		// What makes room is worth another look at the disk before it fails.
 		if next := c.e.flusher.journalFull(); tried == 0 {
 			tried = next
 		}
@@ -268,37 +309,49 @@ func (c *committer) awaitRoom(b *batch) (*batch, error) {
 	}
 }
 
-// takeBack fails all queued records, b's too, as if they had never been appended, and returns a batch of the
-// changes of the table among them. If b has none but those already, they fail: not even the reserve has room.
+// takeBack fails all queued ordinary records, b's too, as if they had never been appended, and returns a batch of what
+// is left: changes of the table and essential records. If b has none but those already, not even the reserve has
+// room, and everything that is queued fails.
 func (c *committer) takeBack(b *batch) *batch {
-	c.e.queue.taking.Lock()
-	defer c.e.queue.taking.Unlock()
-	full := c.e.queue.isFull()
+	q := c.e.queue
+	q.taking.Lock()
+	defer q.taking.Unlock()
+	full := q.isFull()
 	if full == nil {
 		return b // there is room again
 	}
-	if !b.records {
-		c.e.drop(b, full)
-		return nil
+	// The queue refuses ordinary records while it is full, so nothing can come in behind those that are taken out.
+	everything := !b.records
+	var none error
+	if everything {
+		none = full
 	}
-	// The queue refuses records while it is full, so nothing can come in behind those that are taken out.
-	rest := &batch{done: make(chan struct{}), bytes: batchHeaderBytes}
-	for _, b := range append([]*batch{b}, c.e.queue.takeAll()...) {
+	var left []*batch
+	for _, b := range append([]*batch{b}, q.takeAll(none)...) {
 		for _, en := range b.entries {
-			if en.log == nil {
-				rest.entries = append(rest.entries, en)
-				rest.bytes += int64(len(en.buf))
-				continue
+			switch {
+			case !everything && !en.ordinary():
+				if len(left) == 0 || !left[len(left)-1].takes(en) {
+					left = append(left, newBatch())
+				}
+				en.moved = left[len(left)-1]
+				en.moved.add(en)
+			case en.log != nil:
+				en.err = full
+				en.log.takeBack()
+			default:
+				en.err = full
+				en.apply(full)
 			}
-			en.err = full
-			en.log.takeBack()
 		}
 		close(b.done)
 	}
-	if len(rest.entries) == 0 {
+	if len(left) == 0 {
+		q.putBack(nil)
 		return nil
 	}
-	return rest
+	q.putBack(left[1:])
+	return left[0]
 }
 
 // encode lays the batch out in the committer's buffer.

@@ -95,16 +95,14 @@ func (f *flusher) work() error {
 	if err := f.removeFiles(); err != nil {
 		return err
 	}
-	err := f.checkFree()
-	if err == nil {
-		err = f.flushDue()
-	}
+	low := f.checkFree()
+	err := f.flushDue()
 	if err == nil {
 		err = f.checkpointDue()
 	}
 	f.finished.Store(round)
 	if err == nil {
-		f.setFull(nil)
+		f.setFull(low)
 		return nil
 	}
 	if isFullError(err) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -23,6 +24,7 @@ type logState struct {
 	id        uint64
 	topic     string
 	partition int
+	essential atomic.Bool // its appends use what is kept back when the disk is full; set before the first of them
 
 	mu         sync.Mutex // guards what follows; the queue's and the flusher's locks come after it
 	gone       bool       // the topic was deleted
@@ -74,12 +76,16 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 	if err := e.usable(); err != nil {
 		return nil, err
 	}
-	if err := e.flusher.refuse(); err != nil {
-		return nil, err
-	}
 	en := &entry{log: l}
-	if err := e.budget.reserve(ctx, int64(size)+entryOverhead); err != nil {
-		return nil, err
+	if l.essential.Load() {
+		e.budget.force(int64(size) + entryOverhead) // they are few and small, and must not wait for others
+	} else {
+		if err := e.flusher.refuse(); err != nil {
+			return nil, err
+		}
+		if err := e.budget.reserve(ctx, int64(size)+entryOverhead); err != nil {
+			return nil, err
+		}
 	}
 	buf, sum := encodeRecords(size, records)
 	en.buf = buf

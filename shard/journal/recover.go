@@ -58,6 +58,12 @@ func (e *Engine) recover() error {
 	if err := e.checkSegments(); err != nil {
 		return err
 	}
+	if len(e.journal.files) > int(s.journalFiles) {
+		// A crash came between making a file and saying so. Say so before it is used.
+		if err := e.flusher.checkpoint(); err != nil && !isFullError(err) {
+			return err
+		}
+	}
 	e.opts.Logger.Info("log engine is ready", "dir", e.opts.Dir, "topics", len(e.table.topics), "batches_replayed", len(chain),
 		"took", time.Since(start))
 	return nil

@@ -48,7 +48,8 @@ func (f *flusher) setFull(err error) {
 // freeEvery is how much is written between two looks at the free space.
 const freeEvery = 4 << 20
 
-// checkFree keeps MinFreeBytes of the disk free.
+// checkFree keeps MinFreeBytes of the disk free, with all that is acknowledged in its segments: so what is in the
+// journal can always be flushed, the journal emptied, and there is room in it for what makes room on the disk.
 func (f *flusher) checkFree() error {
 	if f.sinceFree < freeEvery && !f.isFull.Load() {
 		return nil
@@ -60,8 +61,11 @@ func (f *flusher) checkFree() error {
 		return nil
 	}
 	f.e.metrics.free(free)
-	if free < f.e.opts.MinFreeBytes {
-		return errFull{fmt.Errorf("%d bytes are free, %d must stay so", free, f.e.opts.MinFreeBytes)}
+	f.mu.Lock()
+	keep := f.e.opts.MinFreeBytes + f.unflushed
+	f.mu.Unlock()
+	if free < keep {
+		return errFull{fmt.Errorf("%d bytes are free, %d must stay so", free, keep)}
 	}
 	return nil
 }

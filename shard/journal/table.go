@@ -265,7 +265,11 @@ func (e *Engine) Open(ctx context.Context, name string, partition int) (shard.Lo
 	if tp == nil || partition < 0 || partition >= len(tp.logs) {
 		return nil, fmt.Errorf("%w: %s/%d", shard.ErrNotFound, name, partition)
 	}
-	return tp.logs[partition], nil
+	l := tp.logs[partition]
+	if shard.IsEssential(ctx) {
+		l.essential.Store(true)
+	}
+	return l, nil
 }
 
 // Topics implements shard.Engine.
