@@ -45,13 +45,13 @@ func (f *flusher) setFull(err error) {
 	}
 }
 
-// freeEvery is how much is written between two looks at the free space.
+// freeEvery is how much is written at most between two looks at the free space.
 const freeEvery = 4 << 20
 
 // checkFree keeps MinFreeBytes of the disk free, with all that is acknowledged in its segments: so what is in the
 // journal can always be flushed, the journal emptied, and there is room in it for what makes room on the disk.
 func (f *flusher) checkFree() error {
-	if f.sinceFree < freeEvery && !f.isFull.Load() {
+	if f.sinceFree < min(freeEvery, f.e.opts.MinFreeBytes/8) && !f.isFull.Load() {
 		return nil
 	}
 	f.sinceFree = 0
