@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-462d9463/sluice/sinks/sinktest/miniotest"
 )
 

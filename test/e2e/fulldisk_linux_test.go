@@ -70,11 +70,11 @@ func TestAFullDiskRefusesWritesAndLosesNothing(t *testing.T) {
 		t.Errorf("neither the error nor the log says that the disk is full: %v", full)
 	}
 
-	checkStream(t, l, readStream(t, t.Context(), s.reader(), "clicks")) // reads go on
+	checkStream(t, l, readStream(t.Context(), t, s.reader(), "clicks")) // reads go on
 
 	s.kill() // and nothing is lost through a crash on the full disk
 	s.start()
-	checkStream(t, l, readStream(t, t.Context(), s.reader(), "clicks"))
+	checkStream(t, l, readStream(t.Context(), t, s.reader(), "clicks"))
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
@@ -85,8 +85,8 @@ func TestAFullDiskRefusesWritesAndLosesNothing(t *testing.T) {
 			t.Errorf("a write with room again: %v", err)
 		}
 	}
-	checkStream(t, l, readStream(t, t.Context(), s.reader(), "clicks"))
+	checkStream(t, l, readStream(t.Context(), t, s.reader(), "clicks"))
 	s.stop()
 	s.start()
-	checkStream(t, l, readStream(t, t.Context(), s.reader(), "clicks"))
+	checkStream(t, l, readStream(t.Context(), t, s.reader(), "clicks"))
 }

@@ -67,7 +67,7 @@ func TestUnsignedAndBadlySignedRequestsAreRefused(t *testing.T) {
 	config.Credentials = credentials.NewStaticCredentialsProvider("AKIDUNKNOWN", secretKey, "")
 	wantCode(t, "UnrecognizedClientException", listStreams(t, config))
 
-	if records := readStream(t, t.Context(), s.reader(), "clicks"); len(records) != 0 {
+	if records := readStream(t.Context(), t, s.reader(), "clicks"); len(records) != 0 {
 		t.Errorf("a refused request left %d records", len(records))
 	}
 }
@@ -141,7 +141,7 @@ func TestHostileRequestsGetAWSErrorsAndHarmNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != 400 && resp.StatusCode != 413 {
+		if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("status %s", resp.Status)
 		}
 	})
@@ -154,7 +154,7 @@ func TestHostileRequestsGetAWSErrorsAndHarmNobody(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range readStream(t, t.Context(), s.reader(), "clicks") {
+	for _, r := range readStream(t.Context(), t, s.reader(), "clicks") {
 		if r.data != "fine" && !strings.HasPrefix(r.data, "beside ") {
 			t.Errorf("a refused request left the record %q", last(r.data, 100))
 		}

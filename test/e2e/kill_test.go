@@ -69,7 +69,7 @@ func TestNothingAcknowledgedIsLostOrDoubledThroughKillNine(t *testing.T) {
 	stopProducers()
 	producers.Wait()
 
-	records := readStream(t, t.Context(), s.reader(), "clicks")
+	records := readStream(t.Context(), t, s.reader(), "clicks")
 	found := checkStream(t, streamLedger, records)
 	watcher.check(t, records)
 	t.Logf("%d records acknowledged in the stream, %d found, %d seen while writing, %d kills",

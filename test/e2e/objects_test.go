@@ -134,7 +134,7 @@ type readRecord struct {
 }
 
 // readStream reads every shard of a stream from its beginning to its present end.
-func readStream(t testing.TB, ctx context.Context, client *kinesis.Client, name string) []readRecord {
+func readStream(ctx context.Context, t testing.TB, client *kinesis.Client, name string) []readRecord {
 	t.Helper()
 	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(name)})
 	if err != nil {
