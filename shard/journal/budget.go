@@ -127,11 +127,12 @@ func (b *budget) release(n int64) {
 	}
 }
 
-// force charges bytes even beyond the bound: recovery must hold what the journal holds, and essential records make
-// room.
+// force charges bytes even beyond the bound, after evicting what it can: recovery must hold what the journal holds, and
+// essential records make room.
 func (b *budget) force(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.fits(n)
 	b.used += n
 }
 
@@ -145,7 +146,8 @@ func (b *budget) flushed(log *logState, upTo shard.Offset) {
 	if b.eager {
 		b.fits(b.limit + 1)
 	}
-	waiting := b.waiters.Len() > 0 || b.used > b.limit
+	b.fits(0) // force may have gone beyond the bound
+	waiting := b.waiters.Len() > 0
 	b.mu.Unlock()
 	if waiting {
 		b.pump()

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -51,9 +52,9 @@ type entry struct {
 	millis int64
 	at     lsn // of its batch; set when durable
 	batch  *batch
-	moved  *batch          // where it went when its batch was broken up; set before batch.done is closed
-	err    error           // set before batch.done, or that of moved, is closed
-	apply  func(err error) // a change of the table: called once, when durable or failed
+	moved  atomic.Pointer[batch] // where it went when its batch was broken up; set before that batch's done is closed
+	err    error                 // set before batch.done, or that of moved, is closed
+	apply  func(err error)       // a change of the table: called once, when durable or failed
 
 	flushed bool // it is in its segment, or need not be; guarded by log.mu
 }
@@ -68,8 +69,8 @@ func (en *entry) Wait(ctx context.Context) (shard.Appended, error) {
 	if err := en.batch.wait(ctx); err != nil {
 		return shard.Appended{}, err
 	}
-	for b := en.batch; en.moved != nil && en.moved != b; {
-		b = en.moved
+	for b, next := en.batch, en.moved.Load(); next != nil && next != b; next = en.moved.Load() {
+		b = next
 		if err := b.wait(ctx); err != nil {
 			return shard.Appended{}, err
 		}
@@ -334,8 +335,9 @@ func (c *committer) takeBack(b *batch) *batch {
 				if len(left) == 0 || !left[len(left)-1].takes(en) {
 					left = append(left, newBatch())
 				}
-				en.moved = left[len(left)-1]
-				en.moved.add(en)
+				to := left[len(left)-1]
+				to.add(en)
+				en.moved.Store(to)
 			case en.log != nil:
 				en.err = full
 				en.log.takeBack()

@@ -95,3 +95,19 @@ func TestEssentialRecordsKeepTheirPlacesWhenOthersAreTakenBack(t *testing.T) {
 		checkNumbered(t, l, 0, counts[i])
 	}
 }
+
+func TestEssentialRecordsAloneStayWithinTheCache(t *testing.T) {
+	opts := tinyOptions(vfs.NewMem())
+	e := mustOpen(t, opts)
+	defer e.Close()
+	l := openEssential(t, e)
+	for i := range 400 {
+		if _, err := l.Append(t.Context(), []shard.Record{numbered(i)}).Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if used, _ := e.budget.state(); used > 3*opts.CacheBytes {
+			t.Fatalf("record %d: %d bytes in use, the bound is %d", i, used, opts.CacheBytes)
+		}
+	}
+	checkNumbered(t, l, 0, 400)
+}
