@@ -137,16 +137,17 @@ func run(ctx context.Context, o options, all []scenario) (err error) {
 			continue
 		}
 		stage := &stage{options: o}
-		result, err := stage.play(ctx, sc)
-		if err != nil {
-			return fmt.Errorf("%s: %w", sc.name, err)
+		var result outcome
+		if result, err = stage.play(ctx, sc); err != nil {
+			err = fmt.Errorf("%s: %w", sc.name, err)
+			break // what was measured before is reported all the same
 		}
 		report.Outcomes = append(report.Outcomes, result)
 	}
 	if o.format == "json" {
-		return report.writeJSON(os.Stdout)
+		return errors.Join(err, report.writeJSON(os.Stdout))
 	}
-	return report.writeMarkdown(os.Stdout)
+	return errors.Join(err, report.writeMarkdown(os.Stdout))
 }
 
 // String says what the figures depend on.
