@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -120,7 +121,7 @@ func (d *demo) progress(earlier, latest sample, stats firehose.Stats) {
 
 	trouble := ""
 	if stats.LastError != nil {
-		trouble = fmt.Sprintf("delivery is failing and tried again: %v", stats.LastError)
+		trouble = fmt.Sprintf("delivery fails and is tried again: %s", rootCause(stats.LastError))
 	}
 	block := []string{
 		fmt.Sprintf("  put        %14s records  %10s records/s %8.1f MB/s",
@@ -135,6 +136,14 @@ func (d *demo) progress(earlier, latest sample, stats firehose.Stats) {
 		plain += "; " + trouble
 	}
 	d.screen.show(block, plain)
+}
+
+// rootCause is the innermost error: the line has no room for all that was being done.
+func rootCause(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err
 }
 
 // summarize tells what became of the run.

@@ -19,16 +19,15 @@ const (
 	exitFailed = 1 // what was asked for was not, or not wholly, done
 	exitUsage  = 2 // the command line is wrong
 	exitConfig = 3 // the configuration is wrong
+	exitSignal = 4 // a second signal ended it before it was done
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	// The first signal ends what runs, cleanly. From then on signals have their own effect again, so that a
-	// second one ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	endBySignals(stop)
 
 	err := rootCommand().ExecuteContext(ctx)
 	if err == nil {
@@ -42,6 +41,20 @@ func run() int {
 		return coded.code
 	}
 	return exitFailed
+}
+
+// endBySignals lets the first signal end what runs, cleanly, and the second one the process, at once. Putting the
+// second one's default effect back would not do: a shell starts what runs in the background with SIGINT ignored.
+func endBySignals(stop context.CancelFunc) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		second := <-signals
+		fmt.Fprintf(os.Stderr, "sluice: left at once by a second signal (%v)\n", second)
+		os.Exit(exitSignal)
+	}()
 }
 
 // codedError gives the process another exit code than exitFailed.
@@ -73,7 +86,8 @@ func rootCommand() *cobra.Command {
 		Long: `Sluice keeps records in durable, ordered shards on your own disks and delivers them to
 objects, and speaks the wire protocols of Kinesis Data Streams and Firehose.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration.`,
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration, 4 ended at once by a second
+signal.`,
 		Args:          arguments(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,

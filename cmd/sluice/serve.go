@@ -21,7 +21,8 @@ No file is needed. Settings come from --config, over that from SLUICE_… variab
 Without credentials (SLUICE_ACCESS_KEY_ID and SLUICE_SECRET_ACCESS_KEY, or credentials: in the file) any
 request is accepted, and only addresses of this machine's loopback may be listened on.
 
-Exit codes: 0 stopped by a signal, 1 failed, 2 wrong command line, 3 wrong configuration.`,
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong command line, 3 wrong configuration, 4 ended at
+once by a second signal.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := flags.load(cmd, nil)
