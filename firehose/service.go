@@ -171,11 +171,16 @@ func (s *Service) Create(ctx context.Context, name Name, def Definition) error {
 	if err := s.makeLogs(ctx, name, doc); err != nil {
 		return errors.Join(err, s.deleteLogs(ctx, name, doc))
 	}
+	// From here on it is carried through though the caller may go away: a delivery stream that is in the catalog
+	// and not among those that run would be neither there nor not there.
+	ctx = context.WithoutCancel(ctx)
 	entry, err := s.catalog.Put(ctx, catalogKey(name), doc, 0)
-	if errors.Is(err, catalog.ErrConflict) {
+	switch {
+	case errors.Is(err, catalog.ErrConflict):
 		return errors.Join(fmt.Errorf("%w: %s", ErrExists, name.Name), s.deleteLogs(ctx, name, doc))
-	}
-	if err != nil {
+	case errors.Is(err, shard.ErrNoSpace), errors.Is(err, catalog.ErrInvalid): // certainly not taken
+		return errors.Join(fmt.Errorf("create delivery stream %s: %w", name.Name, err), s.deleteLogs(ctx, name, doc))
+	case err != nil:
 		// It may be in the catalog or not: its logs stay, to be removed at the next start if it is not.
 		return fmt.Errorf("create delivery stream %s: %w", name.Name, err)
 	}
@@ -274,6 +279,9 @@ func (s *Service) Delete(ctx context.Context, name Name) error {
 	if !ok {
 		return notFound(name)
 	}
+	// Carried through though the caller may go away: else it could go on here while the catalog forgets it, and what
+	// is put to it would be gone after the next start.
+	ctx = context.WithoutCancel(ctx)
 	d.halt()
 	if err := s.catalog.Delete(ctx, entry.Key, entry.Revision); err != nil {
 		return errors.Join(fmt.Errorf("delete delivery stream %s: %w", name.Name, err), s.revive(ctx, entry))
@@ -291,7 +299,7 @@ func (s *Service) Delete(ctx context.Context, name Name) error {
 
 // revive starts a delivery stream again that was stopped and could not be deleted.
 func (s *Service) revive(ctx context.Context, entry catalog.Entry) error {
-	d, err := s.load(context.WithoutCancel(ctx), entry)
+	d, err := s.load(ctx, entry)
 	if err != nil {
 		return err
 	}

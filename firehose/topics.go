@@ -82,7 +82,9 @@ func (s *Service) makeLogs(ctx context.Context, name Name, doc document) error {
 	return nil
 }
 
+// deleteLogs goes on when the caller has gone away.
 func (s *Service) deleteLogs(ctx context.Context, name Name, doc document) error {
+	ctx = context.WithoutCancel(ctx)
 	return errors.Join(
 		s.engine.Delete(ctx, topic(name, doc.ID, "")),
 		s.engine.Delete(ctx, topic(name, doc.ID, stateSuffix)))
