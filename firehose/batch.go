@@ -14,6 +14,7 @@ type batch struct {
 	bytes   int64 // with delimiters, before compression
 	skipped int64 // records lost to retention since the last batch
 	oldest  time.Time
+	begun   time.Time // when the first record was added, with the clock that is never set
 }
 
 func newBatch() *batch { return &batch{ranges: map[source]*sourceRange{}} }
@@ -27,6 +28,9 @@ func (b *batch) add(src source, at shard.Offset, arrival time.Time, size int64) 
 	}
 	r.To = at + 1
 	r.Records++
+	if b.records == 0 {
+		b.begun = time.Now()
+	}
 	if b.records == 0 || arrival.Before(b.oldest) {
 		b.oldest = arrival
 	}

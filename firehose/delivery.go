@@ -181,9 +181,11 @@ func (d *delivery) mayCut() bool {
 	return d.batch.records > 0 && len(d.state.intents) < d.service.config.OpenObjects
 }
 
-// deadline is when the batch is old enough.
-func (d *delivery) deadline() time.Time {
-	return d.batch.oldest.Add(max(d.doc.Definition.S3.interval(), zeroInterval))
+// untilDue is for how long the batch is not old enough. Its age is that of its oldest record, and at least the time
+// since it was begun: a record from before the clock was set back looks younger than it is.
+func (d *delivery) untilDue() time.Duration {
+	age := max(time.Since(d.batch.oldest), time.Since(d.batch.begun))
+	return max(d.doc.Definition.S3.interval(), zeroInterval) - age
 }
 
 func (d *delivery) cutIfDue(ctx context.Context) error {
@@ -191,7 +193,7 @@ func (d *delivery) cutIfDue(ctx context.Context) error {
 		return nil
 	}
 	// While there is more to scan, an old batch may still become a full one.
-	if d.full() || len(d.ready) == 0 && !time.Now().Before(d.deadline()) {
+	if d.full() || len(d.ready) == 0 && d.untilDue() <= 0 {
 		return d.cut(ctx)
 	}
 	return nil
@@ -241,7 +243,7 @@ func (d *delivery) setTimer() {
 		}
 	}
 	if d.mayCut() && len(d.ready) == 0 {
-		sooner(d.deadline())
+		sooner(time.Now().Add(d.untilDue()))
 	}
 	if len(d.ready) > 0 && !d.full() {
 		sooner(d.holdUntil)

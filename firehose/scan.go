@@ -119,12 +119,14 @@ func (d *delivery) scan(ctx context.Context) error {
 		d.reads.ok()
 	}
 	d.skipLost(in, records)
+	some := len(records) > 0
 	for records = d.fill(in, records); len(records) > 0 && d.mayCut(); records = d.fill(in, records) {
 		if err := d.cut(ctx); err != nil {
 			return err
 		}
 	}
-	if _, next := in.log.Bounds(); next > in.pos {
+	// What a read that gave nothing leaves before the end is a gap, which the next read would not get over either.
+	if _, next := in.log.Bounds(); some && next > in.pos {
 		d.ready = append(d.ready, in)
 		return nil
 	}
