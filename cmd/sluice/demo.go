@@ -91,7 +91,7 @@ func demoDefaults(config *node.Config) {
 	config.Listen, config.Admin = "127.0.0.1:0", "127.0.0.1:0"
 	config.Streams.Limits = "off"
 	config.Buckets.S3.CreateBuckets = true
-	config.Log.Level = "warn" // the rest is shown in the demo's own way
+	config.Logging.Level = "warn" // the rest is shown in the demo's own way
 }
 
 func (o *demoOptions) check(cmd *cobra.Command) error {
@@ -130,7 +130,7 @@ func runDemo(
 	}
 	screen := newDisplay(stdout)
 	n, err := node.New(config, node.Options{
-		Logger: slog.New(config.Log.Handler(screen.around(stderr))), Version: versionName(),
+		Logger: slog.New(config.Logging.Handler(screen.around(stderr))), Version: versionName(),
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ once by a second signal.`,
 				return err
 			}
 			n, err := node.New(config, node.Options{
-				Logger:  slog.New(config.Log.Handler(cmd.ErrOrStderr())),
+				Logger:  slog.New(config.Logging.Handler(cmd.ErrOrStderr())),
 				Version: versionName(),
 			})
 			if err != nil {

@@ -42,14 +42,33 @@ type Config struct {
 	// ShutdownGrace is how long a request may still take when the node is told to stop.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE"`
 
-	Log LogConfig `yaml:"log" envPrefix:"LOG_"`
+	Logging LoggingConfig `yaml:"logging" envPrefix:"LOGGING_"`
 
 	// The parts' own settings. Streams' and Buckets' stand at the top of the file: limits, streams, s3.
 	Streams  stream.Config   `yaml:",inline"`
 	Firehose firehose.Config `yaml:"firehose" envPrefix:"FIREHOSE_"`
 	Buckets  all.Config      `yaml:",inline"`
-	Engine   journal.Config  `yaml:"engine"`
+	Log      LogConfig       `yaml:"log" envPrefix:"LOG_"`
 }
+
+// LogConfig is the log that all records are kept in, and its engine's settings.
+type LogConfig struct {
+	// Engine is "embedded": the log is on this machine's disks, below Config.Data.
+	Engine string `yaml:"engine" env:"ENGINE"`
+
+	Embedded journal.Config `yaml:",inline"`
+}
+
+// Validate says everything that is wrong.
+func (c LogConfig) Validate() error {
+	var problem error
+	if c.Engine != engineEmbedded {
+		problem = fmt.Errorf("engine: %q, must be %q", c.Engine, engineEmbedded)
+	}
+	return errors.Join(problem, c.Embedded.Validate())
+}
+
+const engineEmbedded = "embedded"
 
 // Credential is a key pair of a client.
 type Credential struct {
@@ -58,14 +77,14 @@ type Credential struct {
 	Account         string `yaml:"account"` // Config.Account if empty
 }
 
-// LogConfig is how the node's own log looks; it goes to standard error.
-type LogConfig struct {
+// LoggingConfig is how the node says what it does; it goes to standard error.
+type LoggingConfig struct {
 	Level  string `yaml:"level" env:"LEVEL"`   // debug, info, warn or error
 	Format string `yaml:"format" env:"FORMAT"` // text or json
 }
 
-// Handler is the log's form and level, writing to w.
-func (c LogConfig) Handler(w io.Writer) slog.Handler {
+// Handler has the form and level, and writes to w.
+func (c LoggingConfig) Handler(w io.Writer) slog.Handler {
 	options := &slog.HandlerOptions{Level: logLevels[c.Level]}
 	if c.Format == "json" {
 		return slog.NewJSONHandler(w, options)
@@ -86,10 +105,10 @@ func Default() Config {
 		Account:       "000000000000",
 		Region:        "us-east-1",
 		ShutdownGrace: 30 * time.Second,
-		Log:           LogConfig{Level: "info", Format: "text"},
+		Logging:       LoggingConfig{Level: "info", Format: "text"},
 		Streams:       stream.DefaultConfig(),
 		Firehose:      firehose.DefaultConfig(),
-		Engine:        journal.DefaultConfig(),
+		Log:           LogConfig{Engine: engineEmbedded, Embedded: journal.DefaultConfig()},
 	}
 }
 
@@ -119,14 +138,14 @@ func (c *Config) Validate() error {
 	if c.ShutdownGrace < 0 {
 		report("shutdown_grace: %v is negative", c.ShutdownGrace)
 	}
-	if _, ok := logLevels[c.Log.Level]; !ok {
-		report("log.level: %q is none of debug, info, warn and error", c.Log.Level)
+	if _, ok := logLevels[c.Logging.Level]; !ok {
+		report("logging.level: %q is none of debug, info, warn and error", c.Logging.Level)
 	}
-	if c.Log.Format != "text" && c.Log.Format != "json" {
-		report("log.format: %q is neither text nor json", c.Log.Format)
+	if c.Logging.Format != "text" && c.Logging.Format != "json" {
+		report("logging.format: %q is neither text nor json", c.Logging.Format)
 	}
 	problems = append(problems, validateCredentials(c.Credentials), c.Streams.Validate(),
-		within("firehose", c.Firehose.Validate()), within("engine", c.Engine.Validate()))
+		within("firehose", c.Firehose.Validate()), within("log", c.Log.Validate()))
 	if c.Data != "" {
 		buckets := c.buckets()
 		problems = append(problems, buckets.Validate())

@@ -51,15 +51,15 @@ limits: off
 streams:
   clicks: {limits: aws, write_records: 5}
 firehose: {uploads: 7}
-engine: {journal_files: 3}
-log: {level: debug, format: json}
+log: {journal_files: 3}
+logging: {level: debug, format: json}
 s3: {endpoint: "https://store", access_key: a, secret_key: b, path_style: true}
 credentials:
   - {access_key_id: file, secret_access_key: one}
   - {access_key_id: other, secret_access_key: two, account: "123456789012"}
 `, map[string]string{
-		"SLUICE_ADMIN": "127.0.0.1:3", "SLUICE_LIMITS": "aws", "SLUICE_LOG_LEVEL": "warn",
-		"SLUICE_FIREHOSE_UPLOADS": "9", "SLUICE_JOURNAL_FILES": "5", "SLUICE_S3_ENDPOINT": "http://there:9000",
+		"SLUICE_ADMIN": "127.0.0.1:3", "SLUICE_LIMITS": "aws", "SLUICE_LOGGING_LEVEL": "warn",
+		"SLUICE_FIREHOSE_UPLOADS": "9", "SLUICE_LOG_JOURNAL_FILES": "5", "SLUICE_S3_ENDPOINT": "http://there:9000",
 		"SLUICE_S3_TIMEOUT": "7s", "SLUICE_ACCESS_KEY_ID": "file", "SLUICE_SECRET_ACCESS_KEY": "from the environment",
 		"LISTEN": "not ours",
 	})
@@ -71,14 +71,14 @@ credentials:
 	}
 	want := Default()
 	want.Listen, want.Admin, want.Region, want.ShutdownGrace = "127.0.0.1:1", "127.0.0.1:3", "eu-central-1", 3*time.Second
-	want.Log = LogConfig{Level: "warn", Format: "json"}
+	want.Logging = LoggingConfig{Level: "warn", Format: "json"}
 	want.Credentials = []Credential{
 		{AccessKeyID: "file", SecretAccessKey: "from the environment"},
 		{AccessKeyID: "other", SecretAccessKey: "two", Account: "123456789012"},
 	}
 	five, yes := 5, true
 	want.Streams.Streams = c.Streams.Streams
-	want.Firehose.Uploads, want.Engine.JournalFiles = 9, 5
+	want.Firehose.Uploads, want.Log.Embedded.JournalFiles = 9, 5
 	want.Buckets.S3.Endpoint, want.Buckets.S3.AccessKey, want.Buckets.S3.SecretKey = "http://there:9000", "a", "b"
 	want.Buckets.S3.PathStyle, want.Buckets.S3.Timeout = &yes, 7*time.Second
 	if diff := cmp.Diff(want, c); diff != "" {
@@ -92,10 +92,10 @@ credentials:
 func TestMistakesInTheFileAreToldWithTheirLine(t *testing.T) {
 	for _, c := range []struct{ name, yaml, want string }{
 		{"an unknown key", "listen: a:1\nlisten_address: b:2\n", `sluice.yaml:2: there is no setting "listen_address" here`},
-		{"an unknown key inside", "log:\n  level: info\n  tint: red\n", `sluice.yaml:3: there is no setting "tint" here`},
+		{"an unknown key inside", "logging:\n  level: info\n  tint: red\n", `sluice.yaml:3: there is no setting "tint" here`},
 		{"an unknown key of a stream", "streams:\n  a:\n    limit: off\n", `sluice.yaml:3: there is no setting "limit" here`},
 		{"a key twice", "data: a\nadmin: b\ndata: c\n", `sluice.yaml:3: "data" is set already in line 1`},
-		{"a wrong kind", "region: r\nengine:\n  journal_files: many\n", "sluice.yaml:3: cannot unmarshal !!str `many` into int"},
+		{"a wrong kind", "region: r\nlog:\n  journal_files: many\n", "sluice.yaml:3: cannot unmarshal !!str `many` into int"},
 		{"a wrong duration", "\nshutdown_grace: soon\n", "sluice.yaml:2: cannot unmarshal !!str `soon` into time.Duration"},
 		{"broken YAML", "listen: [\n", "sluice.yaml:"},
 		{"two documents", "listen: a:1\n---\nlisten: b:2\n", "sluice.yaml:2: a second document"},
@@ -122,7 +122,7 @@ func TestAFileOfCommentsSetsNothing(t *testing.T) {
 
 func TestMistakesInTheEnvironmentNameTheVariable(t *testing.T) {
 	for variable, value := range map[string]string{
-		"SLUICE_SHUTDOWN_GRACE": "soon", "SLUICE_JOURNAL_FILES": "many",
+		"SLUICE_SHUTDOWN_GRACE": "soon", "SLUICE_LOG_JOURNAL_FILES": "many",
 		"SLUICE_S3_PATH_STYLE": "perhaps", "SLUICE_ACCESS_KEY_ID": "alone",
 	} {
 		_, err := load(t, "", map[string]string{variable: value})
@@ -159,11 +159,12 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{"account", func(c *Config) { c.Account = "1" }, "account:"},
 		{"region", func(c *Config) { c.Region = "Middle Earth" }, "region:"},
 		{"no data", func(c *Config) { c.Data = "" }, "data:"},
-		{"log level", func(c *Config) { c.Log.Level = "loud" }, "log.level"},
-		{"log format", func(c *Config) { c.Log.Format = "xml" }, "log.format"},
+		{"log engine", func(c *Config) { c.Log.Engine = "kafka" }, `log: engine: "kafka", must be "embedded"`},
+		{"log level", func(c *Config) { c.Logging.Level = "loud" }, "logging.level"},
+		{"log format", func(c *Config) { c.Logging.Format = "xml" }, "logging.format"},
 		{"grace", func(c *Config) { c.ShutdownGrace = -1 }, "shutdown_grace"},
 		{"limits", func(c *Config) { c.Streams.Limits = "none" }, "limits:"},
-		{"engine", func(c *Config) { c.Engine.JournalFiles = 1 }, "engine: journal_files"},
+		{"engine", func(c *Config) { c.Log.Embedded.JournalFiles = 1 }, "log: journal_files"},
 		{"firehose", func(c *Config) { c.Firehose.Uploads = -1 }, "firehose: uploads"},
 		{"keys without a store", func(c *Config) { c.Buckets.S3.AccessKey = "a" }, "s3:"},
 		{"a store without keys", func(c *Config) { c.Buckets.S3.Endpoint = "http://a" }, "s3: access_key"},

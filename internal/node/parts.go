@@ -78,7 +78,7 @@ func (p *parts) openEngine(_ context.Context, n *Node) error {
 		return err
 	}
 	engine, err := journal.Open(journal.Options{
-		FS: n.fs, Dir: dir, Config: n.config.Engine,
+		FS: n.fs, Dir: dir, Config: n.config.Log.Embedded,
 		Logger: n.logger, Registerer: n.registry,
 		Progress: func(at journal.Progress) {
 			n.ready.set(false, "recovering: %s, %d of %d", at.Phase, at.Done, at.Total)
