@@ -93,7 +93,8 @@ func (s *Service) Create(ctx context.Context, name Name, options CreateOptions) 
 		s.deleteLogs(ctx, name, d.Topic)
 		return fmt.Errorf("create the logs of stream %s: %w", name, err)
 	}
-	_, err = s.catalog.Put(ctx, name.key(), d.document(), 0)
+	// Carried through though the caller may go away, so that the logs are not left without a stream.
+	_, err = s.catalog.Put(context.WithoutCancel(ctx), name.key(), d.document(), 0)
 	switch {
 	case errors.Is(err, catalog.ErrConflict):
 		s.deleteLogs(ctx, name, d.Topic)
@@ -160,7 +161,8 @@ func (s *Service) Delete(ctx context.Context, name Name) error {
 		if err != nil {
 			return fmt.Errorf("delete stream %s: %w", name, err)
 		}
-		err = s.catalog.Delete(ctx, name.key(), entry.Revision)
+		// Carried through though the caller may go away: else the logs could stay when the stream has gone.
+		err = s.catalog.Delete(context.WithoutCancel(ctx), name.key(), entry.Revision)
 		if errors.Is(err, catalog.ErrConflict) {
 			continue // changed or deleted in between: look again
 		}

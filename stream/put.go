@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -239,6 +240,8 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 		sh := &st.definition.Shards[g.shard]
 		origins := b.origins[g.start : g.start+g.count]
 		if g.err != nil {
+			// It may be in the log nevertheless, if only ctx has ended: retention has to know of it.
+			s.retention.appended(st.partitions[g.shard], time.Now())
 			err := fmt.Errorf("write to %s: %w", sh.ID, g.err)
 			for _, entry := range origins {
 				results[entry].Err = err
