@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	_ "time/tzdata" // so that a delivery stream's time zone is known on every machine
 )
 
 // Name names a delivery stream. It is unique in its account and region.
@@ -53,7 +54,7 @@ type KinesisSource struct {
 type S3Destination struct {
 	RoleARN           string             `json:"role_arn"`
 	BucketARN         string             `json:"bucket_arn"`
-	Prefix            string             `json:"prefix,omitempty"`              // see ParsePrefix
+	Prefix            string             `json:"prefix,omitempty"`              // see prefix
 	ErrorOutputPrefix string             `json:"error_output_prefix,omitempty"` // checked and kept; nothing fails to be processed yet
 	Buffering         BufferingHints     `json:"buffering"`
 	Compression       Compression        `json:"compression"`              // default UNCOMPRESSED

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-462d9463/sluice/internal/catalog"
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/sinks/file"
 )
 
 func named(name string) Name { return Name{Account: "000000000000", Region: "eu-west-1", Name: name} }
@@ -370,6 +371,28 @@ func TestMetricsComeAndGoWithTheirDeliveryStream(t *testing.T) {
 		s.Close()
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+func TestAPrefixThatTheStoreCouldNotTakeAllYearIsRefused(t *testing.T) {
+	buckets, err := file.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) { // it is January there
+		e := newEnv(t)
+		s, stop := e.startOn(e.engine, buckets)
+		defer stop()
+		for length, want := range map[int]bool{50: true, 183: false} {
+			// File names have 255 bytes at most; with the month January there were some bytes to spare.
+			err := s.Create(t.Context(), clicks, definition(func(d *Definition) {
+				d.S3.Prefix = strings.Repeat("p", length) + "!{timestamp:MMMM}"
+				d.S3.ErrorOutputPrefix = "errors"
+			}))
+			if _, refused := errors.AsType[*InvalidError](err); refused == want {
+				t.Errorf("prefix of %d bytes: %v", length, err)
+			}
 		}
 	})
 }

@@ -134,5 +134,8 @@ func FuzzPrefix(f *testing.F) {
 		if len(got) > bytes || utf8.RuneCountInString(got) > chars {
 			t.Errorf("%q gives %q, of more than %d characters or %d bytes", s, got, chars, bytes)
 		}
+		if longest := p.evaluate(longestTime); len(got) > len(longest) {
+			t.Errorf("%q gives %q, which is longer than %q", s, got, longest)
+		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -208,8 +209,7 @@ func (s *Service) checkKeys(ctx context.Context, name Name, def Definition) erro
 	if err != nil {
 		return err
 	}
-	now := time.Now().UTC()
-	key := p.evaluate(now) + objectName(name.Name, 1, now, uuid.Nil, def.S3.extension())
+	key := p.evaluate(longestTime) + objectName(name.Name, math.MaxInt32, longestTime, uuid.Nil, def.S3.extension())
 	// A sink looks at the key first. That the context has ended keeps it from asking the store: whether the
 	// bucket is there now does not matter.
 	ended, cancel := context.WithCancel(ctx)

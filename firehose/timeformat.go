@@ -160,6 +160,9 @@ func name(full string, count int) string {
 	}
 }
 
+// longestTime is a time that no other makes longer, whatever the format: a Wednesday in September, late.
+var longestTime = time.Date(2026, time.September, 30, 23, 59, 59, 999_999_999, time.UTC)
+
 // longest is how many characters and bytes a formatted time can have, up to the year 9999.
 func (f timeFormat) longest() (chars, bytes int) {
 	for _, k := range f {
