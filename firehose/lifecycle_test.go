@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -393,6 +395,28 @@ func TestAPrefixThatTheStoreCouldNotTakeAllYearIsRefused(t *testing.T) {
 			if _, refused := errors.AsType[*InvalidError](err); refused == want {
 				t.Errorf("prefix of %d bytes: %v", length, err)
 			}
+		}
+	})
+}
+
+func TestADefinitionOfAnotherFormatIsNotGuessedAt(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		s, stop := e.start()
+		e.create(s, clicks, definition())
+		entry, _ := s.catalog.Get(catalogKey(clicks))
+		later := strings.Replace(string(entry.Value), `"format":1`, `"format":2`, 1)
+		if _, err := s.catalog.Put(t.Context(), entry.Key, json.RawMessage(later), entry.Revision); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		c, err := catalog.Open(t.Context(), e.engine, catalog.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		_, err = New(t.Context(), Options{Engine: e.engine, Catalog: c, Sources: e.sources, Buckets: e.store})
+		if err == nil || !strings.Contains(err.Error(), "format 2") || len(deliveryTopics(t, e)) != 2 {
+			t.Errorf("start on another format: %v", err)
 		}
 	})
 }

@@ -23,13 +23,29 @@ import (
 // kind is what delivery streams are in the catalog.
 const kind = "delivery-stream"
 
+// documentFormat is the version of the document that this code writes and reads. One of another version is
+// refused: what it asks for might be misunderstood.
+const documentFormat = 1
+
 // document is what the catalog keeps of a delivery stream.
 type document struct {
-	ID         string     `json:"id"` // a UUID
-	Version    int        `json:"version"`
+	Format     int        `json:"format"`
+	ID         string     `json:"id"`      // a UUID
+	Version    int        `json:"version"` // of the definition
 	Created    time.Time  `json:"created"`
 	Updated    time.Time  `json:"updated"`
 	Definition Definition `json:"definition"`
+}
+
+func decodeDocument(value []byte) (document, error) {
+	var doc document
+	if err := json.Unmarshal(value, &doc); err != nil {
+		return document{}, fmt.Errorf("definition: %w", err)
+	}
+	if doc.Format != documentFormat {
+		return document{}, fmt.Errorf("definition has format %d; this version of sluice reads format %d", doc.Format, documentFormat)
+	}
+	return doc, nil
 }
 
 // Options are what a service is made of. Engine, Catalog and Buckets are required.
@@ -168,7 +184,7 @@ func (s *Service) Create(ctx context.Context, name Name, def Definition) error {
 		return fmt.Errorf("%w: %s", ErrExists, name.Name)
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	doc := document{ID: uuid.NewString(), Version: 1, Created: now, Updated: now, Definition: def}
+	doc := document{Format: documentFormat, ID: uuid.NewString(), Version: 1, Created: now, Updated: now, Definition: def}
 	if err := s.makeLogs(ctx, name, doc); err != nil {
 		return errors.Join(err, s.deleteLogs(ctx, name, doc))
 	}
@@ -227,10 +243,10 @@ func (s *Service) load(ctx context.Context, e catalog.Entry) (*delivery, error) 
 		service: s, name: name, signals: make(chan *input), uploaded: make(chan outcome),
 		batch: newBatch(), inputs: map[source]*input{},
 	}
-	if err := json.Unmarshal(e.Value, &d.doc); err != nil {
-		return nil, fmt.Errorf("definition: %w", err)
-	}
 	var err error
+	if d.doc, err = decodeDocument(e.Value); err != nil {
+		return nil, err
+	}
 	s3 := &d.doc.Definition.S3
 	if d.id, err = uuid.Parse(d.doc.ID); err != nil {
 		return nil, fmt.Errorf("definition: %w", err)

@@ -2,7 +2,6 @@ package firehose
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,11 +29,11 @@ func topic(name Name, id, suffix string) string {
 func (s *Service) removeOrphans(ctx context.Context, entries []catalog.Entry) error {
 	known := map[string]bool{}
 	for _, e := range entries {
-		var doc document
-		if err := json.Unmarshal(e.Value, &doc); err != nil {
-			return fmt.Errorf("definition of %s: %w", e.Key.Name, err)
-		}
 		name := Name{Account: e.Key.Account, Region: e.Key.Region, Name: e.Key.Name}
+		doc, err := decodeDocument(e.Value)
+		if err != nil {
+			return fmt.Errorf("delivery stream %s: %w", name, err)
+		}
 		known[topic(name, doc.ID, "")], known[topic(name, doc.ID, stateSuffix)] = true, true
 	}
 	topics, err := s.engine.Topics(ctx)
