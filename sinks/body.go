@@ -14,8 +14,8 @@ func (e *BodyError) Error() string { return "content of the object: " + e.Err.Er
 func (e *BodyError) Unwrap() error { return e.Err }
 
 // CopyBody writes a body's content to w, for sinks. It ends soon after ctx does, as soon as the body writes
-// something, and returns how many bytes w took. What the body fails with becomes a *BodyError. Content that w did not take wholly is always an error, also
-// when the body does not look at what its writes return.
+// something, and returns how many bytes w took. What the body fails with becomes a *BodyError. Content that w did
+// not take wholly is always an error, also when the body does not look at what its writes return.
 func CopyBody(ctx context.Context, w io.Writer, body io.WriterTo) (int64, error) {
 	b := &bodyWriter{ctx: ctx, w: w}
 	_, err := body.WriteTo(b)
@@ -32,8 +32,12 @@ func CopyBody(ctx context.Context, w io.Writer, body io.WriterTo) (int64, error)
 // ContextError returns nil while ctx goes on, and then an error that wraps both ctx.Err and what the context
 // was canceled for.
 func ContextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == nil || errors.Is(cause, err) {
+	err := ctx.Err()
+	if err == nil {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	if errors.Is(cause, err) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)

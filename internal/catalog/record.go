@@ -94,7 +94,7 @@ func appendBytes(b, v []byte) []byte {
 	return append(b, v...)
 }
 
-// sizeOf is at least what an entry takes in a snapshot or a proposal.
+// sizeOf is at least what an entry takes in a snapshot.
 func sizeOf(e *Entry) int {
 	const lengths = 5*2 + binary.MaxVarintLen64 + 4
 	return len(e.Key.Account) + len(e.Key.Region) + len(e.Key.Kind) + len(e.Key.Name) + len(e.Value) + lengths
