@@ -157,6 +157,18 @@ func TestBodiesThatNeverEndAreCutOffAndHoldLittleMemory(t *testing.T) {
 	eventually(t, "no memory is reserved", func() bool { return s.metric(t, "sluice_api_memory_reserved_bytes") == 0 })
 }
 
+func TestARefusedRequestWhoseBodyNeverComesIsCutOff(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.BodyTimeout = 300 * time.Millisecond })
+	for what, length := range map[string]string{"announced": "Content-Length: 1000", "chunked": "Transfer-Encoding: chunked"} {
+		head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: " + listStreams + "\r\n" + length + "\r\n\r\n"
+		answer := s.raw(t, head, func(conn net.Conn) { _ = conn.SetReadDeadline(time.Now().Add(20 * time.Second)) })
+		if !strings.HasPrefix(answer, "HTTP/1.1 400 ") || !strings.Contains(answer, "MissingAuthenticationTokenException") {
+			t.Errorf("%s: %.200q", what, answer)
+		}
+	}
+	s.stillServes(t)
+}
+
 func TestAClientThatDoesNotTakeItsAnswersIsCutOff(t *testing.T) {
 	s := start(t, func(set *setting) { set.api.BodyTimeout = 300 * time.Millisecond })
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))

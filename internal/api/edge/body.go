@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 )
@@ -64,6 +65,15 @@ func (b *buffer) release() {
 	b.bytes = nil
 }
 
+// expectBody limits the time for a request's body to arrive: also of one that is refused, whose body net/http
+// reads to its end before it answers.
+func expectBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
+	if r.ContentLength != 0 {
+		// Recorders and the like know no deadlines; every real connection does.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+	}
+}
+
 // readBody reads a request's body into the buffer, which grows as bytes arrive, never because they are
 // announced: a client cannot make the server allocate more than it sends.
 func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int, b *buffer, reserved *Reservation) ([]byte, error) {
@@ -74,9 +84,6 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 		return nil, nil
 	}
 	announced := int(r.ContentLength) // −1 if it is not known
-	control := http.NewResponseController(w)
-	// Recorders and the like know no deadlines; every real connection does.
-	_ = control.SetReadDeadline(h.now().Add(h.bodyTimeout))
 	first := min(announced, firstBuffer)
 	if announced < 0 {
 		first = smallestBuffer
@@ -100,7 +107,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 		case n > limit:
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF) || n == announced:
-			_ = control.SetReadDeadline(noDeadline)
+			_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
 			return (*b.bytes)[:n], nil
 		case err != nil:
 			return nil, readFault(err)

@@ -133,6 +133,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
 	id := identify(w.Header())
+	expectBody(w, r, h.bodyTimeout)
 	var x exchange
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -297,6 +298,7 @@ func validRegion(region string) bool {
 
 // refuse answers a request with an error.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *exchange, err error) {
+	expectBody(w, r, h.bodyTimeout/2) // half, so that there is time left for the answer
 	if errors.Is(err, errGone) {
 		x.fault = &wire.Fault{Code: "ClientGone", Message: err.Error()}
 		panic(http.ErrAbortHandler) // closes the connection; there is nobody to answer
