@@ -63,7 +63,7 @@ type delivery struct {
 	// Owned by run.
 	ready     []*input        // those that have records to scan, each once, next first
 	signals   chan *input     // from the watchers
-	uploaded  chan outcome    // from the uploads
+	uploaded  chan committed  // from the uploads
 	changed   <-chan struct{} // closed when the sources have changed
 	resolveAt time.Time       // when to look for the sources again, zero if not by time
 	resolves  int             // failures to do so, in a row
@@ -162,8 +162,8 @@ func (d *delivery) work(ctx context.Context) error {
 		}
 		// An upload that is done makes room, and should not wait until a long backlog has been scanned.
 		select {
-		case o := <-d.uploaded:
-			if err := d.commit(ctx, o); err != nil {
+		case c := <-d.uploaded:
+			if err := d.commit(ctx, c); err != nil {
 				return err
 			}
 		default:
@@ -208,8 +208,8 @@ func (d *delivery) await(ctx context.Context) error {
 	case in := <-d.signals:
 		d.ready = append(d.ready, in)
 		d.moreSignals()
-	case o := <-d.uploaded:
-		return d.commit(ctx, o)
+	case c := <-d.uploaded:
+		return d.commit(ctx, c)
 	case <-d.changed:
 		_, err := d.resolve(ctx)
 		return err
@@ -285,12 +285,12 @@ func (d *delivery) cut(ctx context.Context) error {
 }
 
 // commit takes note of an upload that is done.
-func (d *delivery) commit(ctx context.Context, o outcome) error {
-	if _, err := d.journal.append(ctx, encodeCommitted(o.committed)); err != nil {
+func (d *delivery) commit(ctx context.Context, c committed) error {
+	if _, err := d.journal.append(ctx, encodeCommitted(c)); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	err := d.state.commit(o.committed)
+	err := d.state.commit(c)
 	d.mu.Unlock()
 	if err != nil {
 		return err

@@ -240,7 +240,7 @@ func (s *Service) checkKeys(ctx context.Context, name Name, def Definition) erro
 func (s *Service) load(ctx context.Context, e catalog.Entry) (*delivery, error) {
 	name := Name{Account: e.Key.Account, Region: e.Key.Region, Name: e.Key.Name}
 	d := &delivery{
-		service: s, name: name, signals: make(chan *input), uploaded: make(chan outcome),
+		service: s, name: name, signals: make(chan *input), uploaded: make(chan committed),
 		batch: newBatch(), inputs: map[source]*input{},
 	}
 	var err error
@@ -332,10 +332,14 @@ func (s *Service) Describe(name Name) (Description, error) {
 	if err != nil {
 		return Description{}, err
 	}
+	return d.describe(), nil
+}
+
+func (d *delivery) describe() Description {
 	return Description{
-		Name: name, ID: d.doc.ID, Version: d.doc.Version, Created: d.doc.Created, Updated: d.doc.Updated,
+		Name: d.name, ID: d.doc.ID, Version: d.doc.Version, Created: d.doc.Created, Updated: d.doc.Updated,
 		Definition: d.doc.Definition,
-	}, nil
+	}
 }
 
 // List returns the delivery streams of an account and region by name: those after the given name, at most limit
@@ -357,10 +361,7 @@ func (s *Service) List(account, region string, of SourceType, after string, limi
 	}
 	out := make([]Description, len(found))
 	for i, d := range found {
-		out[i] = Description{
-			Name: d.name, ID: d.doc.ID, Version: d.doc.Version, Created: d.doc.Created, Updated: d.doc.Updated,
-			Definition: d.doc.Definition,
-		}
+		out[i] = d.describe()
 	}
 	return out, more
 }

@@ -15,9 +15,6 @@ const (
 	uploadPace    = 256 << 10 // bytes per second that the slowest useful bucket takes
 )
 
-// outcome is what has become of an intent.
-type outcome struct{ committed }
-
 // upload carries out an intent in the background, however long that takes.
 func (d *delivery) upload(ctx context.Context, in *intent) {
 	d.done.Go(func() {
@@ -26,7 +23,7 @@ func (d *delivery) upload(ctx context.Context, in *intent) {
 			return // repeated after the restart
 		}
 		select {
-		case d.uploaded <- outcome{c}:
+		case d.uploaded <- c:
 		case <-ctx.Done():
 		}
 	})
