@@ -43,6 +43,7 @@ type flusher struct {
 	dirty    map[*openFile]struct{} // written since they were last synced
 	newFiles map[uint64]bool        // logs with new segments in a directory that is not synced; true: the directory is new too
 	snapshot uint64                 // number of the newest snapshot
+	replays  bool                   // recovery reads the journal: active segments may be missing, see stillThere
 	buf      []byte
 }
 
@@ -227,6 +228,12 @@ func (f *flusher) flushLog(l *logState) error {
 
 // flushChunk writes entries behind a log's active segment, or to a new one.
 func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes int64) error {
+	if active.bytes > 0 && f.replays {
+		var err error
+		if active, err = f.stillThere(l, active); err != nil {
+			return err
+		}
+	}
 	if active.bytes > 0 && f.sealDue(active, chunk[0], bytes) {
 		if err := f.seal(l, active); err != nil {
 			return err
@@ -251,6 +258,20 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 		return f.syncFiles()
 	}
 	return nil
+}
+
+// stillThere returns the active segment, or none to go on with a new one if its file is missing. While the journal is
+// read again that may be right: a trim or delete further on may have removed it before the crash. If none did,
+// checkSegments finds it missing.
+func (f *flusher) stillThere(l *logState, active segment) (segment, error) {
+	_, err := f.e.opts.FS.Stat(f.e.path(segmentName(l.id, active.base)))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return active, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments[len(l.segments)-1].sealed = true
+	return segment{}, nil
 }
 
 // sealDue tells whether the active segment should be sealed before the chunk.

@@ -328,6 +328,15 @@ func (m *Mem) Free(dir string) (int64, error) {
 	return max(0, m.capacity-m.used), nil
 }
 
+// FailSync does to a file what a kernel does when its sync fails: the bytes that are not on disk stay in memory, but
+// count as written. Only those that are written again get to the disk with a later sync. A hook that fails a
+// Datasync may call it.
+func (m *Mem) FailSync(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.find(name).data.failSync()
+}
+
 // Crash is CrashClone, and the end of the original: every later call fails with ErrCrashed, one that is under way
 // too, so that nobody can take for durable what the clone has not seen.
 func (m *Mem) Crash(seed uint64) *Mem {

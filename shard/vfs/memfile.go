@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"syscall"
 )
@@ -17,9 +18,10 @@ type memData struct {
 
 	syncedSize int64
 	old        map[int64][]byte // unsynced sectors, with what they hold on disk
+	lost       map[int64][]byte // sectors whose sync failed, likewise; no sync brings them to the disk
 }
 
-func newMemData() *memData { return &memData{old: map[int64][]byte{}} }
+func newMemData() *memData { return &memData{old: map[int64][]byte{}, lost: map[int64][]byte{}} }
 
 func (d *memData) space() int64 { return max(d.size, d.alloc) }
 
@@ -69,6 +71,11 @@ func (d *memData) remember(sector int64) {
 	if _, ok := d.old[sector]; ok {
 		return
 	}
+	if before, ok := d.lost[sector]; ok {
+		d.old[sector] = before
+		delete(d.lost, sector)
+		return
+	}
 	before := make([]byte, sectorBytes)
 	d.readAt(before, sector*sectorBytes)
 	d.old[sector] = before
@@ -86,6 +93,11 @@ func (d *memData) truncate(size int64) {
 
 func (d *memData) sync() {
 	d.syncedSize = d.size
+	clear(d.old)
+}
+
+func (d *memData) failSync() {
+	maps.Copy(d.lost, d.old)
 	clear(d.old)
 }
 
@@ -111,6 +123,9 @@ func (d *memData) crash(lucky func() bool) *memData {
 		if !lucky() {
 			out.store(d.old[s], s*sectorBytes)
 		}
+	}
+	for s, before := range d.lost {
+		out.store(before, s*sectorBytes)
 	}
 	// Bytes past the end read as zeros should the file grow again.
 	if end := int64(len(out.pages)) * pageBytes; end > out.size {

@@ -211,6 +211,30 @@ func TestPowerLossTearsWhatWasNotSynced(t *testing.T) {
 
 func sector2(b byte) []byte { return []byte{b} }
 
+func TestWhatFailedToSyncReachesTheDiskOnlyWhenWrittenAgain(t *testing.T) {
+	m := NewMem()
+	f := write(t, m, "/f", string(make([]byte, 1024)))
+	must(t, f.Sync())
+	must(t, m.SyncDir("/"))
+	for _, s := range []int64{0, 1} {
+		_, err := f.WriteAt(bytes.Repeat([]byte{'n'}, sectorBytes), s*sectorBytes)
+		must(t, err)
+	}
+	m.FailSync("/f")
+	_, err := f.WriteAt([]byte{'n'}, sectorBytes)
+	must(t, err)
+	must(t, f.Sync())
+	if got := read(t, m, "/f"); got != string(bytes.Repeat([]byte{'n'}, 1024)) {
+		t.Errorf("before the crash %.20q", got)
+	}
+	want := string(make([]byte, sectorBytes)) + string(bytes.Repeat([]byte{'n'}, sectorBytes))
+	for seed := range uint64(20) {
+		if got := read(t, m.CrashClone(seed), "/f"); got != want {
+			t.Fatalf("seed %d: %.20q and %.20q", seed, got, got[sectorBytes:])
+		}
+	}
+}
+
 func TestRenameIsKeptOrLostAsAWhole(t *testing.T) {
 	m := NewMem()
 	write(t, m, "/a", "old").Sync()

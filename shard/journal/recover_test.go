@@ -1,0 +1,136 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// A killed process may have removed the segment that its newest snapshot still writes to, because a trim or a delete
+// further on in the journal allowed it. Whoever reads that journal again, with more in it than the cache holds, must
+// not take the segment for lost.
+func TestSegmentsRemovedSinceTheSnapshotDoNotKeepAnEngineFromStarting(t *testing.T) {
+	for name, remove := range map[string]func(e *Engine, l shard.Log) error{
+		"Trim": func(_ *Engine, l shard.Log) error {
+			_, next := l.Bounds()
+			return l.Trim(context.Background(), next)
+		},
+		"Delete": func(e *Engine, _ shard.Log) error { return e.Delete(context.Background(), "a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			disk := vfs.Inject(mem)
+			opts := tinyOptions(disk)
+			opts.JournalFileBytes, opts.SegmentBytes = 4<<20, 1<<20
+			e := mustOpen(t, opts)
+			fill(t, mustLog(t, e, "a"), 10)
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			e = mustOpen(t, opts)
+			l := mustLog(t, e, "a")
+			fill(t, l, 300) // more than the cache holds
+			kept := fill(t, mustLog(t, e, "b"), 300)
+			if err := remove(e, l); err != nil {
+				t.Fatal(err)
+			}
+			for there := true; there; {
+				_, err := mem.Stat("/data/" + segmentName(1, 0))
+				there = err == nil
+			}
+			disk.Hook(func(vfs.Call) error { return vfs.ErrCrashed })
+			e.Close()
+			disk.Hook(nil)
+
+			for range 2 {
+				e = mustOpen(t, opts)
+				wantValues(t, e, "b", kept)
+				l, err := e.Open(context.Background(), "a", 0)
+				switch name {
+				case "Trim":
+					if first, next := l.Bounds(); first != 310 || next != 310 {
+						t.Errorf("bounds %d and %d, want 310", first, next)
+					}
+				case "Delete":
+					if err == nil {
+						t.Error("the deleted topic is back")
+					}
+				}
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestASegmentThatNobodyRemovedIsMissedWhileTheJournalIsReadAgain(t *testing.T) {
+	opts := tinyOptions(vfs.NewMem())
+	opts.JournalFileBytes, opts.SegmentBytes = 4<<20, 1<<20
+	e := mustOpen(t, opts)
+	fill(t, mustLog(t, e, "a"), 10)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, opts)
+	fill(t, mustLog(t, e, "a"), 300) // more than the cache holds
+	left := opts.FS.(*vfs.Mem).CrashClone(0)
+	e.Close()
+	if err := left.Remove("/data/" + segmentName(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	opts.FS = left
+	for range 2 {
+		var damage *shard.CorruptError
+		if e, err := Open(opts); !errors.As(err, &damage) || damage.File != "/data/"+segmentName(1, 0) {
+			if err == nil {
+				e.Close()
+			}
+			t.Fatalf("open: %v, want the loss of the segment to be named", err)
+		}
+	}
+}
+
+// After a failed sync the kernel shows bytes that are not on disk, and syncs them no more. The process that starts
+// then finds a batch of which nobody can say whether it is durable: what it shows and builds upon must be.
+func TestWhatIsSeenAfterAFailedSyncAndARestartSurvivesPowerLoss(t *testing.T) {
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	e := mustOpen(t, tinyOptions(disk))
+	l := mustLog(t, e, "a")
+	values := fill(t, l, 3)
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op != vfs.OpDatasync {
+			return nil
+		}
+		mem.FailSync(c.Name)
+		return syscall.EIO
+	})
+	last := []byte("on disk or not")
+	if _, err := l.Append(context.Background(), []shard.Record{{Value: last}}).Wait(context.Background()); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("append: %v", err)
+	}
+	e.Close()
+
+	e = mustOpen(t, tinyOptions(mem))
+	wantValues(t, e, "a", append(values, last)) // nobody was told that it is lost
+	seen := mem.CrashClone(0)
+	fill(t, mustLog(t, e, "a"), 1)
+	built := mem.CrashClone(0)
+	e.Close()
+	for _, left := range []*vfs.Mem{seen, built} {
+		e, err := Open(tinyOptions(left))
+		if err != nil {
+			t.Fatalf("open after the power loss: %v", err)
+		}
+		got, err := readEverything(context.Background(), mustLog(t, e, "a"))
+		if err != nil || len(got) < 4 || string(got[3].Value) != string(last) {
+			t.Errorf("%d records, want the one that was seen among them: %v", len(got), err)
+		}
+		e.Close()
+	}
+}
