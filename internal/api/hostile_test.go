@@ -230,6 +230,97 @@ func TestLargeRequestsShareLittleMemory(t *testing.T) {
 	clients.Wait()
 }
 
+// counted are streams whose reads end when they are told to.
+type counted struct {
+	kinesis.Streams
+	reading *atomic.Int32
+	end     chan struct{}
+}
+
+func (c counted) Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error) {
+	c.reading.Add(1)
+	defer c.reading.Add(-1)
+	<-c.end
+	return c.Streams.Read(ctx, name, from, limit)
+}
+
+// iterator makes a stream with one shard, and an iterator that begins at its first record.
+func (s *server) iterator(t *testing.T) string {
+	t.Helper()
+	if a := s.call(t, "Kinesis_20131202.CreateStream", `{"StreamName":"s","ShardCount":1}`); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	a := s.call(t, "Kinesis_20131202.GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`)
+	return string(a.body) // {"ShardIterator":"…"}, which is what GetRecords takes
+}
+
+func TestNothingIsReadFromTheLogThatThereIsNoRoomFor(t *testing.T) {
+	var reading atomic.Int32
+	end := make(chan struct{})
+	s := start(t, func(set *setting) {
+		set.api.MemoryBytes = 64 << 20 // half of it for answers: for two reads of 10 MiB, and one that overdraws
+		set.streamsOf = func(real kinesis.Streams) kinesis.Streams { return counted{real, &reading, end} }
+	})
+	iterator := s.iterator(t)
+	const clients = 12
+	var done sync.WaitGroup
+	for range clients {
+		done.Go(func() {
+			if a := s.call(t, "Kinesis_20131202.GetRecords", iterator); a.status != http.StatusOK {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	eventually(t, "all are in flight", func() bool { return s.metric(t, "sluice_api_requests_in_flight") == clients })
+	eventually(t, "somebody reads", func() bool { return reading.Load() > 0 })
+	for range 50 {
+		if n := reading.Load(); n > 3 {
+			t.Errorf("%d read at once", n)
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	close(end)
+	done.Wait()
+	eventually(t, "no memory is reserved", func() bool { return s.metric(t, "sluice_api_memory_reserved_bytes") == 0 })
+}
+
+func TestThoseWhoTakeTheirAnswersSlowlyDoNotHoldUpThoseWhoWrite(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.MemoryBytes = 64 << 20 })
+	iterator := s.iterator(t)
+	record := `{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 1<<20/4) + `"}`
+	for range 3 {
+		if a := s.call(t, putRecords, `{"StreamName":"s","Records":[`+record+","+record+","+record+","+record+`]}`); a.status != http.StatusOK {
+			t.Fatalf("%d %.200s", a.status, a.body)
+		}
+	}
+	const readers = 8
+	for range readers {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		r := s.request(t, "Kinesis_20131202.GetRecords", iterator)
+		if err := r.Write(conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all are in flight", func() bool { return s.metric(t, "sluice_api_requests_in_flight") == readers })
+	eventually(t, "the memory is used up", func() bool { return s.metric(t, "sluice_api_memory_reserved_bytes") >= 32<<20 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r := s.request(t, putRecord, `{"StreamName":"s","PartitionKey":"k","Data":""}`)
+	response, err := s.client.Do(r.WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Error(response.Status)
+	}
+}
+
 func TestHostileJSONIsRefused(t *testing.T) {
 	s := start(t)
 	for what, body := range map[string]string{

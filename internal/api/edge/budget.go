@@ -13,7 +13,7 @@ import (
 //  1. used is the sum of what all reservations hold.
 //  2. Unless a reservation overdraws, used ≤ limit.
 //  3. At most one reservation overdraws. It never waits, so it ends.
-//  4. If anybody waits, somebody overdraws, and at his release the first in the queue is next.
+//  4. If anybody waits, somebody overdraws, and when he does no longer the first in the queue is next.
 //
 // So a request waits only for requests that were there before, and memory is bounded by the limit and the
 // largest single request.
@@ -79,6 +79,19 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 		}
 	}
 	return nil // granted just now
+}
+
+// Shrink gives back some of what is held.
+func (r *Reservation) Shrink(bytes int64) {
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= bytes
+	r.held -= bytes
+	if b.overdraw == r && b.used <= b.limit {
+		b.overdraw = nil
+	}
+	b.serve()
 }
 
 // Release gives back all that is held. The reservation may be used again.

@@ -32,6 +32,10 @@ func TestRequestsThatAllWantMoreDoNotBlockEachOtherForEver(t *testing.T) {
 							if used := b.Used(); used > limit+most {
 								t.Errorf("%d bytes reserved of %d", used, limit)
 							}
+							if n := random.Int64N(n + 1); n < held/3 {
+								r.Shrink(n)
+								held -= n
+							}
 						}
 						r.Release()
 					}

@@ -30,7 +30,7 @@ type Options struct {
 	Account     string // default 000000000000; of credentials without one, and of everybody without credentials
 	Region      string // default us-east-1; of requests whose signature names none
 
-	MemoryBytes int64         // what all requests and answers in flight may hold, default 256 MiB
+	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 256 MiB
 	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
 
 	Logger     *slog.Logger
@@ -53,7 +53,8 @@ type Handler struct {
 	verifier    *sigv4.Verifier // nil: anybody may do anything
 	account     string
 	region      string
-	budget      *Budget
+	requests    *Budget // of bodies, and of what is small
+	answers     *Budget // of large answers: those who take theirs slowly do not hold up those who write
 	bodyTimeout time.Duration
 	logger      *slog.Logger
 	metrics     *metrics
@@ -75,10 +76,11 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{
 		routes: map[string]*route{}, services: o.Services,
 		account: or(o.Account, DefaultAccount), region: or(o.Region, DefaultRegion),
-		budget:      NewBudget(or(o.MemoryBytes, DefaultMemoryBytes)),
 		bodyTimeout: or(o.BodyTimeout, DefaultBodyTimeout),
 		logger:      o.Logger, now: o.Now,
 	}
+	half := or(o.MemoryBytes, DefaultMemoryBytes) / 2
+	h.requests, h.answers = NewBudget(half), NewBudget(half)
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -96,7 +98,7 @@ func New(o Options) (*Handler, error) {
 		}
 	}
 	var err error
-	if h.metrics, err = newMetrics(o.Registerer, h.budget); err != nil {
+	if h.metrics, err = newMetrics(o.Registerer, h.requests, h.answers); err != nil {
 		return nil, fmt.Errorf("register metrics of the API: %w", err)
 	}
 	for _, s := range o.Services {
@@ -162,8 +164,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 	if err != nil {
 		return err
 	}
-	m := memory{reserved: h.budget.Open()}
-	defer m.reserved.Release()
+	m := memory{request: h.requests.Open(), answer: h.answers.Open()}
+	defer m.request.Release()
+	defer m.answer.Release()
 	err = h.exchange(w, r, x, signature, &m)
 	// Not in a defer: what a panic has gone through is not used again.
 	m.in.release()
@@ -173,14 +176,43 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 
 // memory is what one request holds while it is served.
 type memory struct {
-	reserved Reservation
-	in, out  buffer
+	request, answer Reservation
+	in, out         buffer
+	held            int64 // of answer, by what is to be encoded
+}
+
+// hold reserves so many bytes for what is to be encoded, instead of those before.
+func (m *memory) hold(ctx context.Context, bytes int64) error {
+	if bytes > m.held {
+		if err := m.answer.Grow(ctx, bytes-m.held); err != nil {
+			return err
+		}
+	} else {
+		m.answer.Shrink(m.held - bytes)
+	}
+	m.held = bytes
+	return nil
+}
+
+// largestSmallAnswer is the largest answer that needs no room among the answers: that of a PutRecords.
+const largestSmallAnswer = 64 << 10
+
+// room returns an empty slice for an answer of so many bytes.
+func (m *memory) room(ctx context.Context, size int) ([]byte, error) {
+	reserved := &m.answer
+	if size <= largestSmallAnswer {
+		reserved = &m.request
+	}
+	if err := m.out.grow(ctx, reserved, max(size, smallestBuffer), 0); err != nil {
+		return nil, err
+	}
+	return (*m.out.bytes)[:0], nil
 }
 
 // exchange reads the body of a request whose operation and caller are known, and answers it.
 func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, signature *sigv4.Signature, m *memory) error {
 	ctx := r.Context()
-	body, err := h.readBody(ctx, w, r, x.route.operation.MaxBody, &m.in, &m.reserved)
+	body, err := h.readBody(ctx, w, r, x.route.operation.MaxBody, &m.in, &m.request)
 	if err != nil {
 		return err
 	}
@@ -192,12 +224,7 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 	}
 	response, err := x.route.operation.Serve(ctx, wire.Exchange{
 		Caller: x.caller, Codec: wire.JSON{}, Body: body,
-		Grow: func(ctx context.Context, size int) ([]byte, error) {
-			if err := m.out.grow(ctx, &m.reserved, max(size, smallestBuffer), 0); err != nil {
-				return nil, err
-			}
-			return (*m.out.bytes)[:0], nil
-		},
+		Hold: m.hold, Grow: m.room,
 	})
 	if err != nil {
 		return err

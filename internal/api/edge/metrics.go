@@ -17,7 +17,7 @@ type metrics struct {
 	panics   prometheus.Counter
 }
 
-func newMetrics(registerer prometheus.Registerer, budget *Budget) (*metrics, error) {
+func newMetrics(registerer prometheus.Registerer, requests, answers *Budget) (*metrics, error) {
 	labels := []string{"service", "operation"}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -52,7 +52,7 @@ func newMetrics(registerer prometheus.Registerer, budget *Budget) (*metrics, err
 	reserved := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sluice_api_memory_reserved_bytes",
 		Help: "Memory that requests and answers in flight hold.",
-	}, func() float64 { return float64(budget.Used()) })
+	}, func() float64 { return float64(requests.Used() + answers.Used()) })
 	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.received, m.sent, m.inFlight, m.panics, reserved} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err

@@ -27,6 +27,22 @@ type GetRecordsOutput struct {
 	ChildShards        []ChildShard // at the end of a closed shard
 }
 
+// recordOverhead is about what a record takes in memory beside its key and value.
+const recordOverhead = 128
+
+// MaxBytes implements wire.Heavy.
+func (out *GetRecordsOutput) MaxBytes() int64 {
+	return stream.MaxReadBytes + stream.MaxReadRecords*recordOverhead
+}
+
+// HeldBytes implements wire.Heavy.
+func (out *GetRecordsOutput) HeldBytes() (sum int64) {
+	for i := range out.Records {
+		sum += int64(recordOverhead + len(out.Records[i].Key) + len(out.Records[i].Value))
+	}
+	return sum
+}
+
 // ChildShard is AWS's shape of that name.
 type ChildShard struct {
 	ShardId      string

@@ -48,6 +48,29 @@ func shapeOf(s *stream.Shard) Shard {
 	return shape
 }
 
+// Bytes of JSON about a shard, and about a stream beside its name.
+const (
+	shardSize         = 512
+	streamSummarySize = 320
+)
+
+// JSONSize implements wire.JSONSizer.
+func (out *DescribeStreamOutput) JSONSize() int {
+	return 1024 + len(out.StreamDescription.Shards)*shardSize
+}
+
+// JSONSize implements wire.JSONSizer.
+func (out *ListShardsOutput) JSONSize() int { return 512 + len(out.Shards)*shardSize }
+
+// JSONSize implements wire.JSONSizer.
+func (out *ListStreamsOutput) JSONSize() int {
+	size := 512
+	for _, name := range out.StreamNames {
+		size += streamSummarySize + 3*len(name)
+	}
+	return size
+}
+
 const (
 	modeOnDemand    = "ON_DEMAND"
 	modeProvisioned = "PROVISIONED"

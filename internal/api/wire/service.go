@@ -65,6 +65,13 @@ type Codec interface {
 // what belongs to this one.
 type Reusable interface{ Reset() }
 
+// Heavy is implemented by outputs that may hold much: MaxBytes at most while the operation is at work, and
+// HeldBytes when it is done.
+type Heavy interface {
+	MaxBytes() int64
+	HeldBytes() int64
+}
+
 // Nothing is the output of an operation whose answer has no body.
 type Nothing struct{}
 
@@ -93,6 +100,8 @@ type Exchange struct {
 	Caller Caller
 	Codec  Codec
 	Body   []byte // of the request; lost afterwards
+	// Hold is told how many bytes an output holds that is Heavy; it waits until there is room for more.
+	Hold func(ctx context.Context, bytes int64) error
 	// Grow is asked for room before a response is encoded that is larger than a few KiB. It returns the
 	// slice to append the response to.
 	Grow func(ctx context.Context, size int) ([]byte, error)
@@ -125,10 +134,36 @@ func serveOne[I, O any](ctx context.Context, x Exchange, in *I, out *O,
 	if err := x.Codec.Decode(x.Body, in); err != nil {
 		return nil, err
 	}
+	if heavy, ok := any(out).(Heavy); ok {
+		return serveHeavy(ctx, x, in, heavy, out, do)
+	}
 	if err := do(ctx, x.Caller, in, out); err != nil {
 		return nil, err
 	}
-	if _, empty := any(out).(*Nothing); empty {
+	return encode(ctx, x, out)
+}
+
+// serveHeavy lets nothing be read that there is no room for.
+func serveHeavy[I, O any](ctx context.Context, x Exchange, in *I, heavy Heavy, out *O,
+	do func(context.Context, Caller, *I, *O) error) ([]byte, error) {
+	if err := x.Hold(ctx, heavy.MaxBytes()); err != nil {
+		return nil, err
+	}
+	if err := do(ctx, x.Caller, in, out); err != nil {
+		return nil, err
+	}
+	if err := x.Hold(ctx, heavy.HeldBytes()); err != nil {
+		return nil, err
+	}
+	response, err := encode(ctx, x, out)
+	if err != nil {
+		return nil, err
+	}
+	return response, x.Hold(ctx, 0)
+}
+
+func encode(ctx context.Context, x Exchange, out any) ([]byte, error) {
+	if _, empty := out.(*Nothing); empty {
 		return nil, nil
 	}
 	dst, err := x.Grow(ctx, x.Codec.Size(out))
