@@ -101,6 +101,38 @@ func replaceAuthorization(r *http.Request, old, with string) {
 	r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), old, with, 1))
 }
 
+func TestWithoutCredentialsPagesCannotReachTheServerByANameOfTheirOwn(t *testing.T) {
+	open := func(set *setting) { set.api.Credentials = nil }
+	for _, c := range []struct {
+		host, origin string
+		change       func(*setting)
+		status       int
+	}{
+		{"evil.example:4566", "http://evil.example:4566", open, http.StatusForbidden},
+		{"evil.example", "null", open, http.StatusForbidden},
+		{"localhost.evil.example", "http://localhost.evil.example", open, http.StatusForbidden},
+		{"127.0.0.1.evil.example", "http://127.0.0.1.evil.example", open, http.StatusForbidden},
+		{"sluice:4566", "", open, http.StatusOK}, // an SDK, and a line in /etc/hosts
+		{"localhost:4566", "http://localhost:4566", open, http.StatusOK},
+		{"kinesis.localhost.", "http://kinesis.localhost.", open, http.StatusOK},
+		{"127.0.0.1:4566", "http://127.0.0.1:4566", open, http.StatusOK},
+		{"[::1]:4566", "http://[::1]:4566", open, http.StatusOK},
+		{"[::1]", "http://[::1]", open, http.StatusOK},
+		{"sluice.example", "http://sluice.example", func(*setting) {}, http.StatusOK}, // signed
+	} {
+		s := start(t, c.change)
+		r := s.request(t, listStreams, "{}")
+		r.Host = c.host
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		sign(r, "{}")
+		if a := s.do(t, r); a.status != c.status {
+			t.Errorf("%s from %s: %d %s, want %d", c.host, c.origin, a.status, a.body, c.status)
+		}
+	}
+}
+
 func TestWithoutCredentialsAnybodyIsServedInTheRegionHeNames(t *testing.T) {
 	s := start(t, func(set *setting) { set.api.Credentials = nil })
 	arn := func(authorization string) string {
