@@ -199,6 +199,8 @@ func TestWhatIsWrongWithAHeaderIsToldInTheWordsOfAWS(t *testing.T) {
 				"Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "},
 		{"two headers", func(r *http.Request) { sign(r); r.Header.Add("Authorization", "X") }, now, "IncompleteSignatureException", "Found more than one"},
 		{"another algorithm", replace("AWS4-HMAC-SHA256", "AWS4-HMAC-MD5"), now, "IncompleteSignatureException", "Unsupported AWS 'algorithm': 'AWS4-HMAC-MD5'."},
+		{"another scheme", replace("AWS4-HMAC-SHA256", "Basic"), now, "IncompleteSignatureException", "Unsupported AWS 'algorithm': 'Basic'."},
+		{"a signed header twice", replace("SignedHeaders=host", "SignedHeaders=host;Host"), now, "InvalidSignatureException", "'Host' is in 'SignedHeaders' more than once."},
 		{"a short credential", replace("/kinesis/", "/"), now, "IncompleteSignatureException",
 			"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'AKIDEXAMPLE/20150830/us-east-1/aws4_request'"},
 		{"another service", replace("kinesis", "s3"), now, "InvalidSignatureException", "Credential should be scoped to correct service: 'kinesis'. "},

@@ -119,9 +119,6 @@ func parse(r *http.Request) (*Signature, error) {
 		return nil, &Error{"IncompleteSignatureException", "Found more than one 'Authorization' HTTP header."}
 	}
 	kind, rest, _ := strings.Cut(headers[0], " ")
-	if strings.HasPrefix(kind, "AWS4-") && kind != algorithm {
-		return nil, &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
-	}
 	s := &Signature{}
 	var credential, signed string
 	for part := range strings.FieldsFuncSeq(rest, func(c rune) bool { return c == ',' || c == ' ' }) {
@@ -143,6 +140,9 @@ func parse(r *http.Request) (*Signature, error) {
 		hash := sha256.Sum256([]byte(headers[0]))
 		return nil, &Error{"IncompleteSignatureException",
 			text + "(Hashed with SHA-256 and encoded with Base64) Authorization=" + base64.StdEncoding.EncodeToString(hash[:])}
+	}
+	if kind != algorithm {
+		return nil, &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
 	}
 	s.signed = strings.Split(signed, ";")
 	elements := strings.Split(credential, "/")
@@ -245,6 +245,12 @@ func (s *Signature) checkSigned(must []string) error {
 	}
 	if len(s.signed) > 64 {
 		return &Error{"InvalidSignatureException", "Too many signed headers."}
+	}
+	for i, name := range s.signed {
+		// Or else a refusal, which repeats all values, could be huge.
+		if slices.ContainsFunc(s.signed[:i], func(other string) bool { return strings.EqualFold(name, other) }) {
+			return &Error{"InvalidSignatureException", "'" + clip(name) + "' is in 'SignedHeaders' more than once."}
+		}
 	}
 	return nil
 }
