@@ -51,10 +51,11 @@ var invalidKeyCodes = map[string]bool{
 	"XMinioParentIsObject":          true,
 }
 
-// hints say what to do about an error, where the store's own message does not.
+// hints say what to do about an error, where the store's own message does not. s3:ListBucket is for Stat: without it,
+// Amazon says of an object that is not there that access is denied ("HeadObject", Amazon S3 API reference).
 var hints = map[string]string{
 	codeNoSuchBucket:               "create the bucket, or set create_buckets: true",
-	"AccessDenied":                 "the access key needs s3:PutObject and s3:GetObject on this bucket, and s3:CreateBucket with create_buckets",
+	"AccessDenied":                 "the access key needs s3:PutObject, s3:GetObject and s3:ListBucket on this bucket, and s3:CreateBucket with create_buckets",
 	"InvalidAccessKeyId":           "check access_key",
 	"SignatureDoesNotMatch":        "check secret_key",
 	"AuthorizationHeaderMalformed": "check region",
