@@ -34,9 +34,17 @@ type fields struct {
 	unknown int // the field of type Unknown, or -1
 }
 
-// maxElements bounds what a list or map may hold, far above what any shape allows: three bytes of a request
-// can be a struct of a hundred.
+// maxElements bounds what all lists and maps of a document may hold, far above what any shape allows: three
+// bytes of a request can be a struct of a hundred.
 const maxElements = 2000
+
+// count counts an element that takes memory. False: there are too many.
+func (r *Reader) count() bool {
+	if r.elements++; r.elements > maxElements {
+		r.syntax("too many elements")
+	}
+	return r.err == nil
+}
 
 var fieldsCache sync.Map // reflect.Type → *fields
 
@@ -70,7 +78,7 @@ func readStruct(r *Reader, v reflect.Value, f *fields) {
 			readValue(r, v.Field(i))
 		case f.unknown >= 0:
 			name := string(r.Name())
-			if !r.Null() {
+			if !r.Null() && r.count() {
 				r.Skip()
 				unknown = append(unknown, name)
 			}
@@ -133,8 +141,7 @@ func readSlice(r *Reader, v reflect.Value) {
 	}
 	list := reflect.MakeSlice(v.Type(), 0, 0)
 	for r.Element() {
-		if list.Len() == maxElements {
-			r.syntax("list too long")
+		if !r.count() {
 			return
 		}
 		e := reflect.New(v.Type().Elem()).Elem()
@@ -150,8 +157,7 @@ func readMap(r *Reader, v reflect.Value) {
 	}
 	m := reflect.MakeMap(v.Type())
 	for r.Member() {
-		if m.Len() == maxElements {
-			r.syntax("map too long")
+		if !r.count() {
 			return
 		}
 		key := reflect.ValueOf(string(r.Name())).Convert(v.Type().Key())

@@ -30,6 +30,8 @@ type Reader struct {
 	first bool // the next Member or Element is the first of its object or array
 	name  []byte
 	err   error
+
+	elements int // of lists and maps that were read by reflection
 }
 
 // NewReader returns a reader of the document.
