@@ -180,6 +180,22 @@ func (c *Client) attempt(ctx context.Context, s service, operation string, body 
 	return nil
 }
 
+// tellsOfEach tells whether an answer has a result for each of so many records. What stands between here and
+// the server may answer anything, and nothing that is not acknowledged may pass for it.
+func tellsOfEach[R any](results []R, records int, told func(R) bool) bool {
+	for _, r := range results {
+		if !told(r) {
+			return false
+		}
+	}
+	return len(results) == records
+}
+
+// unanswered is the error for an answer that leaves open what became of a record: it may be written or not.
+func unanswered(operation string) error {
+	return errors.New(operation + ": the answer does not tell what became of each record")
+}
+
 // refusal makes an Error of an answer, whoever has given it.
 func refusal(status int, text []byte) error {
 	var told struct {

@@ -251,6 +251,29 @@ func TestAnswersOfStrangersBecomeErrors(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatDoesNotTellOfEveryRecordAcknowledgesNone(t *testing.T) {
+	for _, body := range []string{`{}`, `null`, `{"Records":[{"SequenceNumber":"1"}],"RequestResponses":[{"RecordId":"1"}]}`,
+		`{"Records":[{},{}],"RequestResponses":[{},{}]}`,
+		`{"Records":[{"SequenceNumber":"1"},{"SequenceNumber":"2"},{"SequenceNumber":"3"}],"RequestResponses":[{"RecordId":"1"},{"RecordId":"2"},{"RecordId":"3"}]}`} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+		c := connect(t, server.URL, 0)
+		records := []client.PutRecordsEntry{{PartitionKey: "k"}, {PartitionKey: "k"}}
+		if out, err := c.PutRecords(t.Context(), client.PutRecordsInput{StreamName: "s", Records: records}); err == nil {
+			t.Errorf("PutRecords: %s: %+v", body, out)
+		}
+		if out, err := c.PutRecordBatch(t.Context(), "d", [][]byte{nil, nil}); err == nil {
+			t.Errorf("PutRecordBatch: %s: %+v", body, out)
+		}
+		if out, err := c.PutRecord(t.Context(), client.PutRecordInput{StreamName: "s", PartitionKey: "k"}); err == nil {
+			t.Errorf("PutRecord: %s: %+v", body, out)
+		}
+		if id, err := c.PutDeliveryRecord(t.Context(), "d", nil); err == nil {
+			t.Errorf("PutDeliveryRecord: %s: %q", body, id)
+		}
+		server.Close()
+	}
+}
+
 func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	good := client.Options{Endpoint: "http://127.0.0.1:4566", Region: "r", AccessKey: "a", SecretKey: "s"}
 	for name, change := range map[string]func(*client.Options){

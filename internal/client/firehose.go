@@ -113,6 +113,9 @@ func (c *Client) PutDeliveryRecord(ctx context.Context, name string, data []byte
 		RecordID string `json:"RecordId"`
 	}
 	err = c.call(ctx, firehose, "PutRecord", in, &out)
+	if err == nil && out.RecordID == "" {
+		err = unanswered("PutRecord")
+	}
 	return out.RecordID, err
 }
 
@@ -139,6 +142,12 @@ func (c *Client) PutRecordBatch(ctx context.Context, name string, records [][]by
 		in.Records = append(in.Records, blob{present(data)})
 	}
 	var out PutRecordBatchOutput
-	err := c.call(ctx, firehose, "PutRecordBatch", in, &out)
-	return out, err
+	if err := c.call(ctx, firehose, "PutRecordBatch", in, &out); err != nil {
+		return out, err
+	}
+	told := func(r PutRecordBatchResult) bool { return r.RecordID != "" || r.ErrorCode != "" }
+	if !tellsOfEach(out.RequestResponses, len(records), told) {
+		return out, unanswered("PutRecordBatch")
+	}
+	return out, nil
 }

@@ -124,6 +124,9 @@ func (c *Client) PutRecord(ctx context.Context, in PutRecordInput) (PutRecordOut
 	in.Data = present(in.Data)
 	var out PutRecordOutput
 	err := c.call(ctx, kinesis, "PutRecord", in, &out)
+	if err == nil && out.SequenceNumber == "" {
+		err = unanswered("PutRecord")
+	}
 	return out, err
 }
 
@@ -161,8 +164,14 @@ func (c *Client) PutRecords(ctx context.Context, in PutRecordsInput) (PutRecords
 		in.Records[i] = PutRecordsEntry{PartitionKey: r.PartitionKey, Data: present(r.Data)}
 	}
 	var out PutRecordsOutput
-	err := c.call(ctx, kinesis, "PutRecords", in, &out)
-	return out, err
+	if err := c.call(ctx, kinesis, "PutRecords", in, &out); err != nil {
+		return out, err
+	}
+	told := func(r PutRecordsResult) bool { return r.SequenceNumber != "" || r.ErrorCode != "" }
+	if !tellsOfEach(out.Records, len(records), told) {
+		return out, unanswered("PutRecords")
+	}
+	return out, nil
 }
 
 // present makes no data empty data: JSON tells them apart.
