@@ -91,7 +91,9 @@ func New(o Options) (*Client, error) {
 		credential: sigv4.Credential{AccessKey: o.AccessKey, SecretKey: o.SecretKey},
 	}
 	if c.http == nil {
-		c.http = &http.Client{Transport: &http.Transport{
+		// A signature is good for one host, so there is no use in following anybody to another one.
+		stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		c.http = &http.Client{CheckRedirect: stay, Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			MaxIdleConnsPerHost: 64, // as many requests at once as a producer may make

@@ -274,6 +274,22 @@ func TestAnAnswerThatDoesNotTellOfEveryRecordAcknowledgesNone(t *testing.T) {
 	}
 }
 
+func TestRecordsAreNotSentElsewhereThanToTheEndpoint(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		elsewhere.Add(1)
+		_, _ = io.WriteString(w, `{"ShardId":"s","SequenceNumber":"1"}`)
+	}))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	_, err := connect(t, server.URL, 0).PutRecord(t.Context(), client.PutRecordInput{StreamName: "s", PartitionKey: "k", Data: []byte("x")})
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Status != http.StatusTemporaryRedirect || elsewhere.Load() != 0 {
+		t.Errorf("%v, %d requests elsewhere", err, elsewhere.Load())
+	}
+}
+
 func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	good := client.Options{Endpoint: "http://127.0.0.1:4566", Region: "r", AccessKey: "a", SecretKey: "s"}
 	for name, change := range map[string]func(*client.Options){
