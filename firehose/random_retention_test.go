@@ -15,7 +15,7 @@ import (
 // not, and a bucket that fails at random: each record is in one object at most, all that were not dropped are in one,
 // and all are counted.
 func TestEveryRecordIsDeliveredOnceOrLostWhateverRetentionDrops(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, e *env) { loseSome(t, e, rand.New(rand.NewPCG(seed, 1))) })
 		})
