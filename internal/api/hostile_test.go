@@ -146,7 +146,7 @@ func TestBodiesThatNeverEndAreCutOffAndHoldLittleMemory(t *testing.T) {
 		})
 	}
 	eventually(t, "all are in flight", func() bool { return s.metric(t, "sluice_api_requests_in_flight") == 20 || cut.Load() > 0 })
-	if reserved := s.metric(t, "sluice_api_memory_reserved_bytes"); reserved > 20*64<<10 {
+	if reserved := s.metric(t, "sluice_api_memory_reserved_bytes"); reserved > 20*4<<10 {
 		t.Errorf("%v bytes are reserved for what has only been announced", reserved)
 	}
 	s.stillServes(t)

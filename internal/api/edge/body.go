@@ -17,7 +17,7 @@ import (
 // Buffers come in sizes of powers of two, each with its own pool.
 const (
 	smallestBuffer = 4 << 10
-	firstBuffer    = 64 << 10 // the most that is allocated on the strength of an announced length
+	firstBuffer    = 64 << 10 // what follows when the smallest is full and that much is announced
 	largestBuffer  = 32 << 20
 )
 
@@ -84,11 +84,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 		return nil, nil
 	}
 	announced := int(r.ContentLength) // −1 if it is not known
-	first := min(announced, firstBuffer)
-	if announced < 0 {
-		first = smallestBuffer
-	}
-	if err := b.grow(ctx, reserved, first, 0); err != nil {
+	if err := b.grow(ctx, reserved, smallestBuffer, 0); err != nil {
 		return nil, err
 	}
 	n := 0
@@ -97,7 +93,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 			if n > limit {
 				return nil, tooLarge(limit)
 			}
-			if err := b.grow(ctx, reserved, n+1, n); err != nil {
+			if err := b.grow(ctx, reserved, max(n+1, min(announced, firstBuffer)), n); err != nil {
 				return nil, err
 			}
 		}
