@@ -128,48 +128,8 @@ func open(t *testing.T, o sinks.Opener, bucket string) sinks.Sink {
 	return sink
 }
 
-func TestALimitHoldsOverAllBuckets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const limit = 3
-		release := make(chan struct{})
-		running := make(chan struct{}, 100)
-		limited := sinks.WithLimit(opener(func(context.Context, sinks.Object) error {
-			running <- struct{}{}
-			<-release
-			return nil
-		}), limit)
-		done := make(chan error, 8)
-		for i := range 8 {
-			sink := open(t, limited, fmt.Sprintf("bucket-%d", i%2))
-			go func() { done <- sink.Put(t.Context(), sinks.Object{Key: "key"}) }()
-		}
-		synctest.Wait()
-		if len(running) != limit {
-			t.Errorf("%d Puts are under way, want %d", len(running), limit)
-		}
-		// One that waits for its turn ends with its context, and says what it waited for.
-		ctx, cancel := context.WithCancelCause(t.Context())
-		waiting := make(chan error)
-		go func() { waiting <- open(t, limited, "bucket").Put(ctx, sinks.Object{Key: "key"}) }()
-		synctest.Wait()
-		cancel(errors.New("shutting down"))
-		if err := <-waiting; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "shutting down") {
-			t.Errorf("canceled while waiting: %v", err)
-		}
-		if info, err := open(t, limited, "bucket").Stat(t.Context(), "key"); err != nil || info.Size != 7 {
-			t.Errorf("Stat waits or is not passed on: %v, %v", info, err)
-		}
-		close(release)
-		for range 8 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-	})
-}
-
-func TestABadBucketIsRefusedThroughDecorators(t *testing.T) {
-	o := sinks.WithMetrics(sinks.WithLimit(opener(nil), 1), prometheus.NewRegistry())
+func TestABadBucketIsRefusedThroughTheDecorator(t *testing.T) {
+	o := sinks.WithMetrics(opener(nil), prometheus.NewRegistry())
 	if _, err := o.Open("NO"); !errors.Is(err, sinks.ErrInvalidKey) {
 		t.Errorf("open: %v, want %v", err, sinks.ErrInvalidKey)
 	}
