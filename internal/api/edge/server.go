@@ -27,5 +27,7 @@ func NewServer(handler http.Handler) *http.Server {
 		IdleTimeout:       IdleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
 		Protocols:         &protocols,
+		// Answers have their own deadlines, but what HTTP/2 writes beside them has none.
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: DefaultBodyTimeout},
 	}
 }
