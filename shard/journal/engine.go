@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"sync"
 	"sync/atomic"
 
@@ -21,8 +22,8 @@ import (
 
 // Engine implements shard.Engine on a directory.
 //
-// Locks, in the order in which they may be taken together: table.mu or budget.mu, logState.mu, then one of
-// commitQueue.mu, flusher.mu.
+// Locks, in the order in which they may be taken together: table.mu, commitQueue.taking, budget.mu, logState.mu, then
+// one of commitQueue.mu, flusher.mu.
 type Engine struct {
 	opts     Options
 	maxFrame int64
@@ -83,7 +84,7 @@ func Open(opts Options) (*Engine, error) {
 }
 
 func (e *Engine) start() error {
-	err := makeDir(e.opts.FS, e.opts.Dir)
+	err := makeDir(e.opts.FS, path.Clean(e.opts.Dir))
 	if err != nil {
 		return err
 	}

@@ -6,32 +6,40 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// makeDir makes a directory whose name survives a power loss.
+// makeDir makes a directory whose name survives a power loss, and likewise those above it. One that is there may be
+// the work of a process that was killed before it had synced the name.
 func makeDir(fsys vfs.FS, dir string) error {
-	var missing []string
-	for d := path.Clean(dir); ; d = path.Dir(d) {
-		if _, err := fsys.Stat(d); !errors.Is(err, fs.ErrNotExist) || d == path.Dir(d) {
-			break
-		}
-		missing = append(missing, d)
+	parent := path.Dir(dir)
+	if parent == dir {
+		return nil
 	}
-	if err := fsys.MkdirAll(dir); err != nil {
-		return err
-	}
-	for _, d := range slices.Backward(missing) {
-		if err := fsys.SyncDir(path.Dir(d)); err != nil {
+	_, err := fsys.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(fsys, parent); err != nil {
 			return err
 		}
+		if err := fsys.MkdirAll(dir); err != nil {
+			return err
+		}
+		return fsys.SyncDir(parent)
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	err = fsys.SyncDir(parent)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) {
+		return nil // where it cannot be synced, it was not a process like this one that made it
+	}
+	return err
 }
 
 // openFormat reads FORMAT, or makes a new directory. FORMAT is written last, so it says that all else is there.
@@ -99,12 +107,15 @@ func (e *Engine) checkUnused() error {
 		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
 	}
 	names, err := e.opts.FS.List(e.path(shardsDir))
-	if err == nil && len(names) > 0 {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(names) > 0 {
 		return used(path.Join(shardsDir, names[0]))
 	}
 	names, err = e.opts.FS.List(e.path(journalDir))
-	if err != nil {
-		return nil // there is none: a new directory
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	for _, name := range names {
 		f, err := e.opts.FS.Open(e.path(path.Join(journalDir, name)), false)
@@ -112,8 +123,11 @@ func (e *Engine) checkUnused() error {
 			return err
 		}
 		b := make([]byte, batchHeaderBytes)
-		n, _ := f.ReadAt(b, 0)
-		if err := f.Close(); err != nil {
+		n, err := f.ReadAt(b, 0)
+		if err == io.EOF {
+			err = nil
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 		if _, err := parseBatchHeader(b[:n]); err == nil {
