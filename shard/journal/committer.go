@@ -124,15 +124,15 @@ func (b *batch) wait(ctx context.Context) error {
 	}
 }
 
-// commitQueue holds what waits for the committer. Its size is bounded by the budget, which every entry has been
-// charged to.
+// commitQueue holds what waits for the committer. Its size is bounded by the budget, which all records have been
+// charged to, and by those who wait for changes of the table.
 type commitQueue struct {
 	mu      sync.Mutex
 	batches []*batch
 	err     error      // refuses everything: closed or failed
 	full    error      // refuses ordinary records: the disk is full
 	none    error      // refuses everything, while all of it is taken back
-	taking  sync.Mutex // held while records are taken back: full stays set for so long
+	taking  sync.Mutex // held while records are taken back: for so long full stays set, and no log becomes essential
 	ready   chan struct{}
 	changed chan struct{} // tells a waiting committer that err or full was set
 }

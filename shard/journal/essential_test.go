@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -110,4 +111,67 @@ func TestEssentialRecordsAloneStayWithinTheCache(t *testing.T) {
 		}
 	}
 	checkNumbered(t, l, 0, 400)
+}
+
+// TestALogBecomesEssentialOnlyBetweenTakeBacks opens a log as essential while its ordinary records are taken back: they
+// must all go, or the offsets of the rest would leave a gap.
+func TestALogBecomesEssentialOnlyBetweenTakeBacks(t *testing.T) {
+	disk := vfs.Inject(vfs.NewMem())
+	e := mustOpen(t, tinyOptions(disk))
+	defer e.Close()
+	ctx := t.Context()
+	l, busy := mustLog(t, e, "a").(*logState), mustLog(t, e, "busy")
+	syncing, gate := make(chan struct{}), make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	var once sync.Once
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpDatasync {
+			once.Do(func() { close(syncing); <-gate })
+		}
+		return nil
+	})
+	first := busy.Append(ctx, []shard.Record{numbered(0)})
+	<-syncing // the committer is out of the way
+	var queued []shard.Pending
+	for i := range 2 {
+		queued = append(queued, l.Append(ctx, []shard.Record{numbered(i)}))
+	}
+	e.queue.setFull(shard.ErrNoSpace)
+	l.mu.Lock() // holds up the take-back at the first record
+	left := make(chan *batch)
+	go func() { left <- (&committer{e: e}).takeBack(e.queue.take()) }()
+	for e.queue.taking.TryLock() {
+		e.queue.taking.Unlock()
+		runtime.Gosched()
+	}
+	opened := make(chan error)
+	go func() {
+		_, err := e.Open(shard.Essential(ctx), "a", 0)
+		opened <- err
+	}()
+	for range 1000 {
+		runtime.Gosched()
+	}
+	l.mu.Unlock()
+	if b := <-left; b != nil {
+		t.Fatalf("%d records are kept behind those that were taken back", len(b.entries))
+	}
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	e.queue.setFull(nil)
+	open()
+	if _, err := first.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range queued {
+		if _, err := p.Wait(ctx); !errors.Is(err, shard.ErrNoSpace) {
+			t.Errorf("a record that was taken back: %v", err)
+		}
+	}
+	if _, err := l.Append(ctx, []shard.Record{numbered(0)}).Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	checkNumbered(t, l, 0, 1)
 }

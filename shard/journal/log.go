@@ -24,7 +24,7 @@ type logState struct {
 	id        uint64
 	topic     string
 	partition int
-	essential atomic.Bool // its appends use what is kept back when the disk is full; set before the first of them
+	essential atomic.Bool // its appends use what is kept back when the disk is full; set under commitQueue.taking
 
 	mu         sync.Mutex // guards what follows; the queue's and the flusher's locks come after it
 	gone       bool       // the topic was deleted

@@ -266,8 +266,10 @@ func (e *Engine) Open(ctx context.Context, name string, partition int) (shard.Lo
 		return nil, fmt.Errorf("%w: %s/%d", shard.ErrNotFound, name, partition)
 	}
 	l := tp.logs[partition]
-	if shard.IsEssential(ctx) {
+	if shard.IsEssential(ctx) && !l.essential.Load() {
+		e.queue.taking.Lock()
 		l.essential.Store(true)
+		e.queue.taking.Unlock()
 	}
 	return l, nil
 }
