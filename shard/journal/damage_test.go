@@ -78,7 +78,7 @@ func journalOnly(t testing.TB, n int) (*vfs.Mem, [][]byte, []foundBatch) {
 	}
 	defer f.Close()
 	var found []foundBatch
-	if err := scanBatches(f, 1<<20, func(h *batchHeader, pos int64, _ []byte) error {
+	if err := scanBatches(f, 1<<20, 0, func(h *batchHeader, pos int64, _ []byte) error {
 		found = append(found, foundBatch{batchHeader: *h, pos: pos})
 		return nil
 	}); err != nil {
@@ -289,5 +289,37 @@ func TestTwoEnginesNeverShareADirectory(t *testing.T) {
 	_, err := Open(opts)
 	if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("second open: %v, want %v and the name of the directory", err, vfs.ErrLocked)
+	}
+}
+
+func TestRecordsBeforeTheDamageCanBeRead(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.SegmentBytes = 1 << 20
+	e := mustOpen(t, opts)
+	values := fill(t, mustLog(t, e, "a"), 80)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := "/data/" + segmentName(1, 0)
+	info, err := mem.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip(t, mem, name, info.Size/2)
+	e = mustOpen(t, opts)
+	defer e.Close()
+	got, err := mustLog(t, e, "a").Read(context.Background(), 0, shard.Limit{})
+	if err != nil || len(got) < 30 || len(got) > 50 {
+		t.Fatalf("%d records and %v, want about half of %d", len(got), err, len(values))
+	}
+	for i, r := range got {
+		if !bytes.Equal(r.Value, values[i]) {
+			t.Fatalf("record %d is %.40q, want %.40q", i, r.Value, values[i])
+		}
+	}
+	var damage *shard.CorruptError
+	if _, err := mustLog(t, e, "a").Read(context.Background(), shard.Offset(len(got)), shard.Limit{}); !errors.As(err, &damage) || damage.File != name {
+		t.Fatalf("behind them: %v, want the damage to be named", err)
 	}
 }

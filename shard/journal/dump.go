@@ -124,7 +124,7 @@ func (d dumper) snapshot(name string) error {
 func (d dumper) journal(r io.ReaderAt, size int64) error {
 	expect := int64(0)
 	n := 0
-	err := scanBatches(r, size, func(h *batchHeader, pos int64, b []byte) error {
+	err := scanBatches(r, size, 0, func(h *batchHeader, pos int64, b []byte) error {
 		if pos != expect {
 			d.printf("@%d: %d bytes without a valid batch\n", expect, pos-expect)
 		}

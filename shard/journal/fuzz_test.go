@@ -92,7 +92,7 @@ func FuzzJournalFile(f *testing.F) {
 	f.Add(sampleBatch())
 	f.Add(append(make([]byte, blockBytes), sampleBatch()...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := scanBatches(bytes.NewReader(b), int64(len(b)), func(h *batchHeader, _ int64, b []byte) error {
+		if err := scanBatches(bytes.NewReader(b), int64(len(b)), 0, func(h *batchHeader, _ int64, b []byte) error {
 			eachFrame(h, b, func(frameHeader, []byte) error { return nil })
 			return nil
 		}); err != nil {

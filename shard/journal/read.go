@@ -57,6 +57,9 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 			if l.movedOn(err, from) {
 				continue
 			}
+			if len(c.out) > 0 {
+				return c.out, nil // whoever goes on behind them meets the error
+			}
 			return nil, err
 		}
 		from = next
@@ -199,6 +202,10 @@ func (l *logState) seek(f *openFile, seg segment, from shard.Offset) (int64, err
 		return hint.pos, nil
 	}
 	index, err := l.indexOf(f, seg)
+	var damaged *shard.CorruptError
+	if errors.As(err, &damaged) {
+		return segmentHeaderBytes, nil // what is before the damage can be read
+	}
 	return seekOffset(index, from), err
 }
 
@@ -209,8 +216,13 @@ func (l *logState) indexOf(f *openFile, seg segment) ([]indexEntry, error) {
 	}
 	l.mu.Lock()
 	index, active := l.index, l.isActive(seg.base)
+	if !active { // sealed in the meantime, maybe with more in it
+		if now := l.segmentOf(seg.base); now.base == seg.base {
+			seg = now
+		}
+	}
 	l.mu.Unlock()
-	if !active { // sealed in the meantime
+	if !active {
 		return f.sealedIndex(seg.bytes)
 	}
 	if index.start <= segmentHeaderBytes {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -142,10 +143,8 @@ func (e *Engine) scanJournal() ([]foundBatch, error) {
 	done := int64(0)
 	for _, f := range e.journal.files {
 		e.opts.Progress(Progress{Phase: "journal", Done: done, Total: total})
-		err := scanBatches(f.f, f.size, func(h *batchHeader, pos int64, _ []byte) error {
-			if h.journal == e.journal.id {
-				found = append(found, foundBatch{batchHeader: *h, file: f, pos: pos})
-			}
+		err := scanBatches(f.f, f.size, e.journal.id, func(h *batchHeader, pos int64, _ []byte) error {
+			found = append(found, foundBatch{batchHeader: *h, file: f, pos: pos})
 			return nil
 		})
 		if err != nil {
@@ -257,10 +256,11 @@ func (e *Engine) replay(chain []foundBatch) error {
 	defer func() { e.flusher.replays = false }()
 	logs := e.table.byID()
 	find := func(id uint64) *logState { return logs[id] }
+	var buf []byte
 	for i := range chain {
 		b := &chain[i]
 		e.opts.Progress(Progress{Phase: "replay", Done: int64(i), Total: int64(len(chain))})
-		buf := make([]byte, b.length)
+		buf = slices.Grow(buf[:0], int(b.length))[:b.length]
 		if n, err := b.file.f.ReadAt(buf, b.pos); n < len(buf) {
 			return fmt.Errorf("read %s: %w", b.file.name, err)
 		}
@@ -312,7 +312,8 @@ func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, find func(u
 		l.flushed = h.end()
 		return nil
 	}
-	en := &entry{log: l, buf: frame, base: h.base, end: h.end(), millis: h.millis, at: at}
+	// A copy, or one entry would keep a whole batch in memory that is not accounted for.
+	en := &entry{log: l, buf: bytes.Clone(frame), base: h.base, end: h.end(), millis: h.millis, at: at}
 	l.cache = append(l.cache, en)
 	l.unflushed += en.charge()
 	e.budget.force(en.charge())

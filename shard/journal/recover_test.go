@@ -2,7 +2,9 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -133,4 +135,79 @@ func TestWhatIsSeenAfterAFailedSyncAndARestartSurvivesPowerLoss(t *testing.T) {
 		}
 		e.Close()
 	}
+}
+
+func TestADirectoryMadeByAKilledProcessSurvivesPowerLoss(t *testing.T) {
+	for call := int64(1); ; call++ {
+		mem := vfs.NewMem()
+		disk := vfs.Inject(mem)
+		killed := false
+		disk.Hook(func(c vfs.Call) error {
+			if c.N >= call {
+				killed = true
+				return vfs.ErrCrashed
+			}
+			return nil
+		})
+		opts := tinyOptions(disk)
+		opts.Dir = "/var/lib/sluice/log"
+		if e, err := Open(opts); err == nil {
+			e.Close()
+		}
+		opts.FS = mem
+		e := mustOpen(t, opts)
+		values := fill(t, mustLog(t, e, "a"), 1)
+		opts.FS = mem.CrashClone(0)
+		e.Close()
+		e, err := Open(opts)
+		if err != nil {
+			t.Fatalf("kill before call %d, then power loss: %v", call, err)
+		}
+		wantValues(t, e, "a", values)
+		e.Close()
+		if !killed {
+			return
+		}
+	}
+}
+
+// What is left of old batches may be full of bytes that pass for the headers of big ones.
+func TestPayloadsThatLookLikeBatchesDoNotHoldUpAStart(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.JournalFileBytes = scanWindow + 1<<20
+	e := mustOpen(t, opts)
+	values := fill(t, mustLog(t, e, "a"), 3)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := mem.Open("/data/journal/0000.j", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pos := int64(1 << 16); pos < opts.JournalFileBytes-blockBytes; pos += blockBytes {
+		b := make([]byte, blockBytes)
+		h := batchHeader{journal: 1, length: blockBytes}
+		h.seal(b)
+		binary.LittleEndian.PutUint32(b[48:], uint32(opts.JournalFileBytes-pos))
+		if _, err := f.WriteAt(b, pos); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Close()
+	disk := vfs.Inject(mem)
+	var reads atomic.Int64
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpRead {
+			reads.Add(1)
+		}
+		return nil
+	})
+	opts.FS = disk
+	e = mustOpen(t, opts)
+	defer e.Close()
+	if n := reads.Load(); n > 20 {
+		t.Errorf("%d reads to start", n)
+	}
+	wantValues(t, e, "a", values)
 }

@@ -7,9 +7,10 @@ import (
 // scanWindow is how much of a journal file is read at one time.
 const scanWindow = 4 << 20
 
-// scanBatches calls f for every valid batch in a journal file, whatever its generation. Where none begins it
-// tries the next block.
-func scanBatches(r io.ReaderAt, size int64, f func(h *batchHeader, pos int64, batch []byte) error) error {
+// scanBatches calls f for every valid batch of a directory's journal in a file, whatever its generation; 0 stands for
+// any directory. Where no batch begins it tries the next block: among the remains of old ones, where payloads may look
+// like headers, but not know the directory's id. So only what may be a batch is read and summed.
+func scanBatches(r io.ReaderAt, size int64, journal uint64, f func(h *batchHeader, pos int64, batch []byte) error) error {
 	w := window{r: r, size: size}
 	for pos := int64(0); pos < size; {
 		b, err := w.at(pos, batchHeaderBytes)
@@ -17,7 +18,7 @@ func scanBatches(r io.ReaderAt, size int64, f func(h *batchHeader, pos int64, ba
 			return err
 		}
 		h, err := parseBatchHeader(b)
-		if err != nil || h.padded() > size-pos {
+		if err != nil || h.padded() > size-pos || journal != 0 && h.journal != journal {
 			pos += blockBytes
 			continue
 		}
