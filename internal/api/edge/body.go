@@ -87,6 +87,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err := b.grow(ctx, reserved, smallestBuffer, 0); err != nil {
 		return nil, err
 	}
+	defer reserved.Prompt() // before the deadline is lifted below, or it might be set again for the next request
 	n := 0
 	for {
 		if n == len(*b.bytes) {
@@ -103,11 +104,17 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 		case n > limit:
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF) || n == announced:
+			if reserved.Prompt() {
+				return nil, errCut
+			}
 			_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
 			return (*b.bytes)[:n], nil
+		case err != nil && reserved.Prompt():
+			return nil, errCut
 		case err != nil:
 			return nil, readFault(err)
 		}
+		reserved.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
 	}
 }
 

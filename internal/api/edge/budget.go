@@ -2,7 +2,10 @@ package edge
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
+	"time"
 )
 
 // Budget bounds the bytes that all requests together hold in memory.
@@ -17,29 +20,49 @@ import (
 //
 // So a request waits only for requests that were there before, and memory is bounded by the limit and the
 // largest single request.
+//
+// Whoever waits for a client that is slow to send or to take holds up everybody else, who may be a few slow
+// clients' victim for as long as a request may last. So, while somebody waits, those that have been slow for
+// longer than patience are cut off, the one that holds most first, one at a time. And who holds nothing yet comes
+// before those who want more.
 type Budget struct {
 	limit int64
 
-	mu       sync.Mutex // guards all below, and held of the reservations
+	mu       sync.Mutex // guards all below, and the reservations
 	used     int64
 	overdraw *Reservation
-	queue    []*waiter // first come, first served
+	queue    []*waiter                 // those who hold nothing before the others; else first come, first served
+	slow     map[*Reservation]struct{} // those that wait for their clients, or have since they wanted more
 }
 
 // Reservation is what one request holds of a budget. It belongs to one goroutine.
 type Reservation struct {
 	budget *Budget
 	held   int64
+	since  time.Time // when it began to be slow
+	cut    func()    // ends the wait for the client; not nil while it is in budget.slow
+	gone   bool      // it has been cut off
+	waits  *waiter   // while it is in budget.queue
 }
 
 type waiter struct {
 	reservation *Reservation
 	bytes       int64
-	granted     chan struct{} // closed when the bytes are held
+	granted     chan struct{} // closed when the bytes are held, or the reservation was cut off
 }
 
+const (
+	patience      = 2 * time.Second        // with a slow client, while others wait
+	pressInterval = 100 * time.Millisecond // between two cuts
+)
+
+// errCut means that a request was slow while others waited for the memory that it held.
+var errCut = errors.New("the client was slow while memory was short")
+
 // NewBudget returns a budget of so many bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+func NewBudget(limit int64) *Budget {
+	return &Budget{limit: limit, slow: map[*Reservation]struct{}{}}
+}
 
 // Open returns a reservation that holds nothing yet.
 func (b *Budget) Open() Reservation { return Reservation{budget: b} }
@@ -51,10 +74,40 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
-// Grow reserves more bytes, and waits until there is room or ctx ends.
+// Slow says that the request waits for its client from now on, if it has not been said before. While others wait
+// for room, cut may be called, once; it must end the wait, and not block.
+func (r *Reservation) Slow(cut func()) {
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r.cut == nil {
+		r.since, r.cut = time.Now(), cut
+		b.slow[r] = struct{}{}
+	}
+}
+
+// Prompt says that the request waits for its client no longer: cut is not called once it has returned. It
+// reports whether the request has been cut off.
+func (r *Reservation) Prompt() (gone bool) {
+	if r.cut == nil { // only its own goroutine changes that
+		return false
+	}
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.slow, r)
+	r.cut = nil
+	return r.gone
+}
+
+// Grow reserves more bytes, and waits until there is room, ctx ends, or the reservation is cut off: errCut.
 func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 	b := r.budget
 	b.mu.Lock()
+	if r.gone {
+		b.mu.Unlock()
+		return errCut
+	}
 	if len(b.queue) == 0 || b.overdraw == r {
 		if b.grant(r, bytes) {
 			b.mu.Unlock()
@@ -62,23 +115,79 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 		}
 	}
 	w := &waiter{reservation: r, bytes: bytes, granted: make(chan struct{})}
-	b.queue = append(b.queue, w)
+	b.enqueue(w)
 	b.mu.Unlock()
-	select {
-	case <-w.granted:
-		return nil
-	case <-ctx.Done():
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range b.queue {
-		if b.queue[i] == w {
-			b.queue = append(b.queue[:i], b.queue[i+1:]...)
-			b.serve() // whoever was behind may fit
+	press := time.NewTicker(pressInterval)
+	defer press.Stop()
+	for {
+		select {
+		case <-w.granted:
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if r.gone {
+				return errCut
+			}
+			return nil
+		case now := <-press.C:
+			b.press(w, now)
+			continue
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.leave(w) {
 			return ctx.Err()
 		}
+		return nil // granted just now
 	}
-	return nil // granted just now
+}
+
+// enqueue puts a waiter where it belongs.
+func (b *Budget) enqueue(w *waiter) {
+	w.reservation.waits = w
+	at := len(b.queue)
+	if w.reservation.held == 0 {
+		for at = 0; at < len(b.queue) && b.queue[at].reservation.held == 0; {
+			at++
+		}
+	}
+	b.queue = slices.Insert(b.queue, at, w)
+}
+
+// leave takes a waiter out of the queue; false if it is not there any more.
+func (b *Budget) leave(w *waiter) bool {
+	i := slices.Index(b.queue, w)
+	if i < 0 {
+		return false
+	}
+	b.queue = slices.Delete(b.queue, i, i+1)
+	w.reservation.waits = nil
+	b.serve() // whoever was behind may fit
+	return true
+}
+
+// press is called now and then by those who wait. For the first of them it cuts off the slow one that holds most.
+func (b *Budget) press(w *waiter, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 || b.queue[0] != w {
+		return
+	}
+	var most *Reservation
+	for r := range b.slow {
+		if r != w.reservation && !r.gone && now.Sub(r.since) > patience && (most == nil || r.held > most.held) {
+			most = r
+		}
+	}
+	if most == nil {
+		return
+	}
+	most.gone = true
+	most.cut()
+	if waits := most.waits; waits != nil {
+		b.leave(waits)
+		close(waits.granted)
+	}
 }
 
 // Shrink gives back some of what is held.
@@ -101,6 +210,8 @@ func (r *Reservation) Release() {
 	defer b.mu.Unlock()
 	b.used -= r.held
 	r.held = 0
+	delete(b.slow, r)
+	r.cut, r.gone = nil, false
 	if b.overdraw == r {
 		b.overdraw = nil
 	}
@@ -124,6 +235,7 @@ func (b *Budget) grant(r *Reservation, bytes int64) bool {
 // serve grants from the head of the queue on what can be granted.
 func (b *Budget) serve() {
 	for len(b.queue) > 0 && b.grant(b.queue[0].reservation, b.queue[0].bytes) {
+		b.queue[0].reservation.waits = nil
 		close(b.queue[0].granted)
 		b.queue = b.queue[1:]
 	}

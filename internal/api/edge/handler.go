@@ -232,6 +232,10 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 		return err
 	}
 	x.sent = len(response)
+	if len(response) > largestSmallAnswer {
+		m.answer.Slow(func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) })
+		defer m.answer.Prompt()
+	}
 	h.write(w, http.StatusOK, x.contentType, response)
 	return nil
 }
@@ -348,6 +352,12 @@ func validRegion(region string) bool {
 
 // refuse answers a request with an error.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *exchange, err error) {
+	if errors.Is(err, errCut) { // the deadline for its body has been let pass
+		w.Header().Set("Connection", "close")
+		h.answer(w, x, &wire.Fault{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable,
+			Message: "The request was slow to arrive while others waited for memory. Send it again."})
+		return
+	}
 	expectBody(w, r, h.bodyTimeout/2) // half, so that there is time left for the answer
 	if errors.Is(err, errGone) {
 		x.fault = &wire.Fault{Code: "ClientGone", Message: err.Error()}

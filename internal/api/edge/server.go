@@ -12,7 +12,10 @@ const (
 	MaxHeaderBytes    = 32 << 10
 )
 
-var noDeadline time.Time
+var (
+	noDeadline time.Time
+	longAgo    = time.Unix(1, 0) // ends what is under way
+)
 
 // NewServer returns a server for a handler with the limits that a listener open to others needs. It speaks
 // HTTP/1.1, and HTTP/2 to clients that begin with its preface or, over TLS, ask for it.
