@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +31,7 @@ once by a second signal.`,
 			if err != nil {
 				return err
 			}
+			limitMemory(config)
 			n, err := node.New(config, node.Options{
 				Logger:  slog.New(config.Logging.Handler(cmd.ErrOrStderr())),
 				Version: versionName(),
@@ -41,4 +44,12 @@ once by a second signal.`,
 	}
 	flags.register(cmd, node.Default())
 	return cmd
+}
+
+// limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, unless the
+// environment says otherwise in Go's own way.
+func limitMemory(config node.Config) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(config.MemoryLimit())
+	}
 }

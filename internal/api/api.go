@@ -32,7 +32,7 @@ type Options struct {
 	// Region is that of requests whose signature names none; default us-east-1.
 	Region string
 
-	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 256 MiB
+	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 192 MiB
 	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
 
 	Logger     *slog.Logger

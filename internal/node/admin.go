@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -35,15 +36,24 @@ func (n *Node) adminServer() *http.Server {
 	}
 }
 
-// fromThisMachine refuses callers from elsewhere. A heap profile holds records and secrets, and a CPU profile
+// fromThisMachine refuses callers from elsewhere, and web pages that have their own name resolve to this machine,
+// for a browser here to call it. A heap profile holds records and secrets, and a CPU profile
 // costs time, so they are not for everyone who may read metrics.
 func fromThisMachine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		caller, _, err := net.SplitHostPort(r.RemoteAddr)
+		if ip := net.ParseIP(caller); err != nil || ip == nil || !ip.IsLoopback() || !namesAddress(r.Host) {
 			http.Error(w, "profiles are for callers on this machine only", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// namesAddress tells whether a request's host is an address or localhost, and no name that anybody may have chosen.
+func namesAddress(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/firehose"
+	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/shard/journal"
 	"github.com/seed-462d9463/sluice/sinks/all"
 	"github.com/seed-462d9463/sluice/stream"
@@ -69,6 +70,14 @@ func (c LogConfig) Validate() error {
 }
 
 const engineEmbedded = "embedded"
+
+// MemoryLimit is where the garbage collector should begin to work harder, in bytes: what the log's cache and
+// requests may hold, and what the rest of the process needs at its busiest.
+func (c *Config) MemoryLimit() int64 {
+	return c.Log.Embedded.CacheBytes + edge.DefaultMemoryBytes + restBytes
+}
+
+const restBytes = 128 << 20
 
 // Credential is a key pair of a client.
 type Credential struct {
@@ -169,10 +178,18 @@ func (c *Config) ObjectsIn() string {
 	return buckets.BucketsDir()
 }
 
-// within names the section that a part's settings stand in.
+// within names the section that a part's settings stand in, for each of several problems.
 func within(section string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		problems := several.Unwrap()
+		named := make([]error, len(problems))
+		for i, problem := range problems {
+			named[i] = within(section, problem)
+		}
+		return errors.Join(named...)
 	}
 	return fmt.Errorf("%s: %w", section, err)
 }

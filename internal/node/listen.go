@@ -11,6 +11,9 @@ import (
 // resolve turns an address into the one socket address that will be listened on, so that what is judged to be
 // loopback is what is opened.
 func resolve(setting, address string) (*net.TCPAddr, error) {
+	if address == "" { // which would be any port of every interface
+		return nil, fmt.Errorf("%s: an address like 127.0.0.1:4566 is needed", setting)
+	}
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %q is not an address like 127.0.0.1:4566: %w", setting, address, err)

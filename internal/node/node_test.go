@@ -359,12 +359,23 @@ func TestSignaturesAreVerifiedWhenCredentialsAreSet(t *testing.T) {
 }
 
 func TestProfilesAreForThisMachineOnly(t *testing.T) {
-	for address, want := range map[string]int{"127.0.0.1:1": 200, "[::1]:1": 200, "192.0.2.7:1": 403, "": 403} {
+	for _, c := range []struct {
+		caller, host string
+		want         int
+	}{
+		{"127.0.0.1:1", "127.0.0.1:4567", http.StatusOK},
+		{"[::1]:1", "[::1]:4567", http.StatusOK},
+		{"127.0.0.1:1", "localhost", http.StatusOK},
+		{"192.0.2.7:1", "192.0.2.1:4567", http.StatusForbidden},
+		{"", "127.0.0.1:4567", http.StatusForbidden},
+		{"127.0.0.1:1", "page.example:4567", http.StatusForbidden}, // a page's own name, resolved to here
+		{"127.0.0.1:1", "", http.StatusForbidden},
+	} {
 		recorder := httptest.NewRecorder()
 		fromThisMachine(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).
-			ServeHTTP(recorder, &http.Request{RemoteAddr: address})
-		if recorder.Code != want {
-			t.Errorf("%s: %d, want %d", address, recorder.Code, want)
+			ServeHTTP(recorder, &http.Request{RemoteAddr: c.caller, Host: c.host})
+		if recorder.Code != c.want {
+			t.Errorf("from %s to %s: %d, want %d", c.caller, c.host, recorder.Code, c.want)
 		}
 	}
 }

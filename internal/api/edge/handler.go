@@ -32,7 +32,7 @@ type Options struct {
 	Account     string // default 000000000000; of credentials without one, and of everybody without credentials
 	Region      string // default us-east-1; of requests whose signature names none
 
-	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 256 MiB
+	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 192 MiB
 	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
 
 	Logger     *slog.Logger
@@ -44,7 +44,7 @@ type Options struct {
 const (
 	DefaultAccount     = "000000000000"
 	DefaultRegion      = "us-east-1"
-	DefaultMemoryBytes = 256 << 20
+	DefaultMemoryBytes = 192 << 20
 	DefaultBodyTimeout = time.Minute
 )
 
