@@ -34,6 +34,9 @@ var errNodeEnded = errors.New("the server ended")
 
 func (d *demo) run(ctx context.Context) error {
 	if err := d.setUp(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted before anything was put, or the node ended and says why itself
+		}
 		return err
 	}
 	d.introduce()

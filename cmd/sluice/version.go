@@ -15,7 +15,10 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  arguments(cobra.NoArgs),
+		Long: `Prints the version, and what it was built with and for.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line.`,
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "sluice %s %s %s/%s\n",
 				versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
