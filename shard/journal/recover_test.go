@@ -1,10 +1,11 @@
 package journal
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"sync/atomic"
+	"io/fs"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -171,43 +172,101 @@ func TestADirectoryMadeByAKilledProcessSurvivesPowerLoss(t *testing.T) {
 	}
 }
 
-// What is left of old batches may be full of bytes that pass for the headers of big ones.
-func TestPayloadsThatLookLikeBatchesDoNotHoldUpAStart(t *testing.T) {
+// What is left of old batches may be full of payload that passes for big batches: none of it is summed, or skipped over.
+func TestPayloadsThatLookLikeBatchesAreNotTakenForAny(t *testing.T) {
+	file := make([]byte, 4*blockBytes)
+	own := batchHeader{journal: 7, length: batchHeaderBytes}
+	own.seal(file[2*blockBytes:])
+	forged := batchHeader{journal: 1, length: 4 * blockBytes}
+	forged.seal(file)
+	var found []int64
+	err := scanBatches(bytes.NewReader(file), int64(len(file)), 7, func(_ *batchHeader, pos int64, _ []byte) error {
+		found = append(found, pos)
+		return nil
+	})
+	if err != nil || len(found) != 1 || found[0] != 2*blockBytes {
+		t.Errorf("batches at %v, %v; want the one at %d", found, err, 2*blockBytes)
+	}
+}
+
+func TestOfTwoBatchesInOnePlaceTheLaterStartsCounts(t *testing.T) {
 	mem := vfs.NewMem()
 	opts := tinyOptions(mem)
-	opts.JournalFileBytes = scanWindow + 1<<20
+	opts.JournalFileBytes = 1 << 20
+	for range 2 {
+		e := mustOpen(t, opts)
+		fill(t, mustLog(t, e, "a"), 1)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	e := mustOpen(t, opts)
+	defer e.Close()
+	if e.journal.epoch != 3 {
+		t.Errorf("epoch %d at the third start", e.journal.epoch)
+	}
+	older := batchHeader{epoch: 1, generation: 2, length: blockBytes}
+	newer := batchHeader{epoch: 2, generation: 1, length: blockBytes}
+	chain, err := e.chain([]foundBatch{{batchHeader: older}, {batchHeader: newer}}, &snapshot{})
+	if err != nil || len(chain) != 1 || chain[0].epoch != 2 {
+		t.Errorf("%+v, %v; want the batch of epoch 2", chain, err)
+	}
+}
+
+func TestSegmentsThatNobodyKnowsAreRemoved(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, tinyOptions(mem))
 	values := fill(t, mustLog(t, e, "a"), 3)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := mem.Open("/data/journal/0000.j", true)
+	name := "/data/" + segmentName(1, 1000)
+	f, err := mem.Create(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for pos := int64(1 << 16); pos < opts.JournalFileBytes-blockBytes; pos += blockBytes {
-		b := make([]byte, blockBytes)
-		h := batchHeader{journal: 1, length: blockBytes}
-		h.seal(b)
-		binary.LittleEndian.PutUint32(b[48:], uint32(opts.JournalFileBytes-pos))
-		if _, err := f.WriteAt(b, pos); err != nil {
-			t.Fatal(err)
-		}
-	}
 	f.Close()
-	disk := vfs.Inject(mem)
-	var reads atomic.Int64
+	e = mustOpen(t, tinyOptions(mem))
+	defer e.Close()
+	if _, err := mem.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is there: %v", err)
+	}
+	wantValues(t, e, "a", values)
+}
+
+// A checkpoint goes by the durable position: it must not pass a batch whose entries are not all known to the flusher.
+func TestTheDurablePositionPassesABatchOnlyWhenAllOfItIsKnown(t *testing.T) {
+	disk := vfs.Inject(vfs.NewMem())
+	opts := tinyOptions(disk)
+	e := mustOpen(t, opts)
+	defer e.Close()
+	logs := openLogs(t, e, 3)
+	start := e.durable.Load()
+	gate, syncing := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	disk.Hook(func(c vfs.Call) error {
-		if c.Op == vfs.OpRead {
-			reads.Add(1)
+		if c.Op == vfs.OpDatasync {
+			once.Do(func() { close(syncing); <-gate })
 		}
 		return nil
 	})
-	opts.FS = disk
-	e = mustOpen(t, opts)
-	defer e.Close()
-	if n := reads.Load(); n > 20 {
-		t.Errorf("%d reads to start", n)
+	pending := []shard.Pending{logs[0].Append(t.Context(), []shard.Record{{Value: []byte("alone")}})}
+	<-syncing
+	for _, l := range logs[1:] {
+		pending = append(pending, l.Append(t.Context(), []shard.Record{{Value: []byte("together")}}))
 	}
-	wantValues(t, e, "a", values)
+	held := logs[2].(*logState)
+	held.mu.Lock()
+	close(gate)
+	err := logs[1].Wait(t.Context(), 0)
+	durable := e.durable.Load()
+	held.mu.Unlock()
+	if err != nil || durable != start+blockBytes {
+		t.Errorf("durable to %d, started at %d with two batches of %d, the second of them half known: %v", durable, start, blockBytes, err)
+	}
+	for _, p := range pending {
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
 }
