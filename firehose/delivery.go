@@ -102,7 +102,7 @@ func (d *delivery) start() {
 		if ctx.Err() != nil {
 			return
 		}
-		d.log.Error("Delivery has ended; the process has to be restarted", "error", err)
+		d.log.Error("delivery has ended; the process has to be restarted", "error", err)
 		d.mu.Lock()
 		d.failed = err
 		d.mu.Unlock()

@@ -99,7 +99,7 @@ func (d *delivery) forgetAll(cause error) {
 	if len(d.inputs) == 0 && len(d.state.floors) == 0 {
 		return
 	}
-	d.log.Warn("The source stream is gone; what had not been delivered of it is lost", "error", cause)
+	d.log.Warn("the source stream is gone; what had not been delivered of it is lost", "error", cause)
 	d.forget(func(source) bool { return true })
 }
 
@@ -166,7 +166,7 @@ func (d *delivery) skipLost(in *input, records []shard.Record) {
 	if lost <= 0 {
 		return
 	}
-	d.log.Warn("Records were dropped by their source before they could be delivered",
+	d.log.Warn("records were dropped by their source before they could be delivered",
 		"partition", in.Partition, "from", in.pos, "to", first, "records", lost)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -197,7 +197,7 @@ func (d *delivery) unreadable(ctx context.Context, in *input, err error) error {
 		return fmt.Errorf("read partition %d: %w", in.Partition, err)
 	}
 	if errors.Is(err, shard.ErrNotFound) {
-		d.log.Warn("A log of the source stream is gone; what had not been delivered of it is lost",
+		d.log.Warn("a log of the source stream is gone; what had not been delivered of it is lost",
 			"partition", in.Partition, "from", in.pos)
 		d.forget(func(src source) bool { return src == in.source })
 		return nil

@@ -205,7 +205,7 @@ func (s *Service) Create(ctx context.Context, name Name, def Definition) error {
 	if err != nil {
 		return fmt.Errorf("delivery stream %s: %w", name.Name, err)
 	}
-	s.log.Info("Delivery stream created", "delivery_stream", name.Name, "account", name.Account,
+	s.log.Info("delivery stream created", "delivery_stream", name.Name, "account", name.Account,
 		"region", name.Region, "source", def.Type, "bucket", def.S3.bucket())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,9 +305,9 @@ func (s *Service) Delete(ctx context.Context, name Name) error {
 	s.mu.Lock()
 	delete(s.deliveries, name)
 	s.mu.Unlock()
-	s.log.Info("Delivery stream deleted", "delivery_stream", name.Name, "account", name.Account, "region", name.Region)
+	s.log.Info("delivery stream deleted", "delivery_stream", name.Name, "account", name.Account, "region", name.Region)
 	if err := s.deleteLogs(ctx, name, d.doc); err != nil {
-		s.log.Warn("The logs of a deleted delivery stream are removed at the next start",
+		s.log.Warn("the logs of a deleted delivery stream are removed at the next start",
 			"delivery_stream", name.Name, "error", err)
 	}
 	return nil

@@ -63,7 +63,7 @@ func (l *stateLog) append(ctx context.Context, entry []byte) (shard.Offset, erro
 		if err == nil {
 			l.entries++
 			if attempt > 0 {
-				l.logger.Info("Delivery goes on: there is room on the disk again")
+				l.logger.Info("delivery goes on: there is room on the disk again")
 			}
 			return at.First, nil
 		}
@@ -71,7 +71,7 @@ func (l *stateLog) append(ctx context.Context, entry []byte) (shard.Offset, erro
 			return 0, fmt.Errorf("write state: %w", err)
 		}
 		if attempt == 0 {
-			l.logger.Warn("Delivery waits: the disk is full", "error", err)
+			l.logger.Warn("delivery waits: the disk is full", "error", err)
 		}
 		if err := sinks.WaitBackoff(ctx, attempt); err != nil {
 			return 0, err

@@ -44,7 +44,7 @@ func (s *Service) removeOrphans(ctx context.Context, entries []catalog.Entry) er
 		if !strings.HasPrefix(t.Name, topicPrefix) || known[t.Name] {
 			continue
 		}
-		s.log.Info("Removing a log that no delivery stream has", "topic", t.Name)
+		s.log.Info("removing a log that no delivery stream has", "topic", t.Name)
 		if err := s.engine.Delete(ctx, t.Name); err != nil {
 			return fmt.Errorf("remove log %s: %w", t.Name, err)
 		}

@@ -105,7 +105,7 @@ func (d *delivery) attempt(ctx context.Context, in *intent) (committed, error) {
 }
 
 func (d *delivery) lost(in *intent, records int64) {
-	d.log.Warn("Records were dropped by their source before they could be delivered", "key", in.Key, "records", records)
+	d.log.Warn("records were dropped by their source before they could be delivered", "key", in.Key, "records", records)
 }
 
 // whole is the outcome when nothing was lost.

@@ -106,7 +106,7 @@ func (s *Service) Create(ctx context.Context, name Name, options CreateOptions) 
 		// The catalog may have taken it or not, and if it has, the logs are needed: they stay.
 		return fmt.Errorf("create stream %s: %w", name, err)
 	}
-	s.logger.Info("stream created", "stream", name.String(), "shards", len(d.Shards), "onDemand", d.OnDemand)
+	s.logger.Info("stream created", "stream", name.String(), "shards", len(d.Shards), "on_demand", d.OnDemand)
 	_, err = s.refresh(name)
 	if errors.Is(err, ErrNotFound) {
 		return nil // somebody has deleted it already

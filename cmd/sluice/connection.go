@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 
@@ -26,9 +28,26 @@ const connectionHelp = `The server is found by --endpoint, AWS_ENDPOINT_URL_KINE
 signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN); any pair does for a
 server without credentials.`
 
+// address is where the server is.
+func (c *connection) address() string {
+	return cmp.Or(c.endpoint, os.Getenv("AWS_ENDPOINT_URL_KINESIS"), os.Getenv("AWS_ENDPOINT_URL"), "http://127.0.0.1:4566")
+}
+
+// explain adds what to do to an error that says that there is no server, or another one.
+func (c *connection) explain(err error) error {
+	var network *net.OpError
+	var refused *client.Error
+	switch {
+	case errors.As(err, &network) && network.Op == "dial":
+		return fmt.Errorf("%w; start a server with \"sluice serve\", or name another one with --endpoint", err)
+	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && refused.Code == http.StatusText(http.StatusNotFound):
+		return fmt.Errorf("no service of Sluice's answers at %s (is it the address of its health and metrics?): %w", c.address(), err)
+	}
+	return err
+}
+
 func (c *connection) client() (*client.Client, error) {
-	endpoint := cmp.Or(c.endpoint, os.Getenv("AWS_ENDPOINT_URL_KINESIS"), os.Getenv("AWS_ENDPOINT_URL"),
-		"http://127.0.0.1:4566")
+	endpoint := c.address()
 	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usageError(fmt.Errorf("the endpoint %q is not a URL like http://127.0.0.1:4566", endpoint))
 	}

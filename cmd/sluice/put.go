@@ -47,7 +47,7 @@ Exit codes: 0 all lines were put, 1 some were not, 2 wrong command line.`,
 			if len(args) == 2 {
 				file = args[1]
 			}
-			return p.run(cmd.Context(), file, cmd.InOrStdin())
+			return server.explain(p.run(cmd.Context(), file, cmd.InOrStdin()))
 		},
 	}
 	cmd.Flags().StringVar(&keyPath, "key", "", "path of the JSON field that is the partition key; random keys by default")

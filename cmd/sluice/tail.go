@@ -50,7 +50,7 @@ Exit codes: 0 done or interrupted, 1 failed, 2 wrong command line.`,
 				out:      newRecordPrinter(cmd.OutOrStdout(), output == "json", limit),
 				messages: cmd.ErrOrStderr(),
 			}
-			return t.run(cmd.Context())
+			return server.explain(t.run(cmd.Context()))
 		},
 	}
 	flags := cmd.Flags()

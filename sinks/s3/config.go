@@ -75,6 +75,8 @@ func (c *Config) Validate() error {
 	}
 	if c.CAFile != "" && c.InsecureSkipVerify {
 		errs = append(errs, errors.New("ca_file and insecure_skip_verify: only one of them makes sense"))
+	} else if _, err := c.roots(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

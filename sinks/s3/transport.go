@@ -29,10 +29,20 @@ func newTransport(config Config, timeout time.Duration) (*http.Transport, error)
 		DisableCompression:    true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: config.InsecureSkipVerify}, //nolint:gosec // asked for
 	}
-	if config.CAFile == "" {
-		return transport, nil
+	roots, err := config.roots()
+	if err != nil {
+		return nil, err
 	}
-	pem, err := os.ReadFile(config.CAFile)
+	transport.TLSClientConfig.RootCAs = roots
+	return transport, nil
+}
+
+// roots are the certificates to trust; nil means the system's.
+func (c *Config) roots() (*x509.CertPool, error) {
+	if c.CAFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
 	}
@@ -41,10 +51,9 @@ func newTransport(config Config, timeout time.Duration) (*http.Transport, error)
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("ca_file: " + config.CAFile + " holds no certificate in PEM form")
+		return nil, errors.New("ca_file: " + c.CAFile + " holds no certificate in PEM form")
 	}
-	transport.TLSClientConfig.RootCAs = pool
-	return transport, nil
+	return pool, nil
 }
 
 // uploads is what requests with a body need beside the plain transport.
