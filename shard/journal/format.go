@@ -124,7 +124,7 @@ func (e *Engine) checkUnused() error {
 		}
 		b := make([]byte, batchHeaderBytes)
 		n, err := f.ReadAt(b, 0)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
