@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,7 @@ once by a second signal.`,
 			if err != nil {
 				return err
 			}
-			limitMemory(config)
+			tune(config)
 			n, err := node.New(config, node.Options{
 				Logger:  slog.New(config.Logging.Handler(cmd.ErrOrStderr())),
 				Version: versionName(),
@@ -46,10 +47,15 @@ once by a second signal.`,
 	return cmd
 }
 
-// limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, unless the
-// environment says otherwise in Go's own way.
-func limitMemory(config node.Config) {
+// tune fits Go's runtime to what a server of logs does, unless the environment says otherwise in Go's own way. The
+// garbage collector does not let the heap grow to twice what is in use. And the two threads that write the log, which
+// are in system calls most of the time, get processors of Go's beside those for the cores: a thread in fdatasync
+// keeps its own for a while (bench/README.md has what that costs).
+func tune(config node.Config) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(config.MemoryLimit())
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
 	}
 }
