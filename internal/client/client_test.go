@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -162,44 +161,6 @@ func TestEveryOperationOfDeliveryStreamsCanBeCalled(t *testing.T) {
 	}
 	if err := c.DeleteDeliveryStream(ctx, "d"); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestPutAllSendsAgainWhatWasRefusedAndNothingElse(t *testing.T) {
-	var requests, records atomic.Int32
-	// Every second record is refused, until it comes alone.
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests.Add(1)
-		body, _ := io.ReadAll(r.Body)
-		n := bytes.Count(body, []byte(`"Data"`))
-		var results []string
-		for i := range n {
-			if n > 1 && i%2 == 1 {
-				results = append(results, `{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"slow"}`)
-				continue
-			}
-			results = append(results, fmt.Sprintf(`{"ShardId":"s","SequenceNumber":"%d"}`, records.Add(1)))
-		}
-		fmt.Fprintf(w, `{"FailedRecordCount":%d,"Records":[%s]}`, n/2, strings.Join(results, ","))
-	}))
-	defer server.Close()
-	in := client.PutRecordsInput{StreamName: "s"}
-	for i := range 7 {
-		in.Records = append(in.Records, client.PutRecordsEntry{PartitionKey: fmt.Sprint(i), Data: []byte("x")})
-	}
-	results, err := connect(t, server.URL, 0).PutAll(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for i, r := range results {
-		if r.ErrorCode != "" || r.SequenceNumber == "" || seen[r.SequenceNumber] {
-			t.Errorf("record %d: %+v", i, r)
-		}
-		seen[r.SequenceNumber] = true
-	}
-	if records.Load() != 7 {
-		t.Errorf("%d records were written in %d requests", records.Load(), requests.Load())
 	}
 }
 

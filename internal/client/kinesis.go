@@ -182,47 +182,6 @@ func present(data []byte) []byte {
 	return data
 }
 
-// PutAll is PutRecords, made again for the records that were refused, until all are written, ctx ends, or a
-// request fails as a whole. Records that are written again stand behind those that came later: who needs order
-// must not have others with the same key on their way. It returns the results by record; those that have an
-// ErrorCode were not written, or not for all that is known.
-func (c *Client) PutAll(ctx context.Context, in PutRecordsInput) ([]PutRecordsResult, error) {
-	results := make([]PutRecordsResult, len(in.Records))
-	places := make([]int, len(in.Records)) // of what is left to write
-	for i := range places {
-		places[i] = i
-	}
-	left := in.Records
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		out, err := c.PutRecords(ctx, PutRecordsInput{StreamName: in.StreamName, Records: left})
-		if err != nil {
-			return results, err
-		}
-		var again []PutRecordsEntry
-		var where []int
-		for i := range out.Records {
-			results[places[i]] = out.Records[i]
-			if out.Records[i].ErrorCode != "" {
-				again, where = append(again, left[i]), append(where, places[i])
-			}
-		}
-		if len(again) == 0 {
-			return results, nil
-		}
-		if len(again) < len(left) {
-			pause = firstPause // it goes on
-		}
-		left, places = again, where
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return results, ctx.Err()
-		}
-	}
-}
-
 // GetShardIteratorInput says where reading a shard begins.
 type GetShardIteratorInput struct {
 	StreamName             string
