@@ -32,7 +32,7 @@ type Budget struct {
 	used     int64
 	overdraw *Reservation
 	queue    []*waiter                 // those who hold nothing before the others; else first come, first served
-	slow     map[*Reservation]struct{} // those that wait for their clients, or have since they wanted more
+	slow     map[*Reservation]struct{} // those that have waited for their clients, and are not done
 }
 
 // Reservation is what one request holds of a budget. It belongs to one goroutine.
@@ -137,6 +137,9 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 		defer b.mu.Unlock()
 		if b.leave(w) {
 			return ctx.Err()
+		}
+		if r.gone {
+			return errCut
 		}
 		return nil // granted just now
 	}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -68,4 +69,32 @@ func TestWhoWaitsAndHasBeenSlowIsCutOffToo(t *testing.T) {
 			t.Errorf("grow of one cut off: %v", err)
 		}
 	})
+}
+
+func TestWhoIsCutOffAndGoesAwayAtOnceHoldsNothingMore(t *testing.T) {
+	for range 50 { // who of the two comes first is left to chance
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(100)
+			overdraws, greedy, newcomer := b.Open(), b.Open(), b.Open()
+			grow(t, &greedy, 90)
+			grow(t, &overdraws, 20)
+			greedy.Slow(func() {})
+			time.Sleep(2 * patience)
+			ctx, leave := context.WithCancel(t.Context())
+			result := make(chan error, 1)
+			go func() { result <- greedy.Grow(ctx, 50) }()
+			synctest.Wait()
+			w := &waiter{reservation: &newcomer, bytes: 10, granted: make(chan struct{})}
+			b.mu.Lock()
+			b.enqueue(w)
+			b.mu.Unlock()
+			leave()
+			b.press(w, time.Now())
+			if err := <-result; err == nil {
+				t.Error("told that it holds what it was refused")
+			}
+			greedy.Release()
+			<-w.granted
+		})
+	}
 }
