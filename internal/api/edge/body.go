@@ -88,6 +88,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 		return nil, err
 	}
 	defer reserved.Prompt() // before the deadline is lifted below, or it might be set again for the next request
+	reserved.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
 	n := 0
 	for {
 		if n == len(*b.bytes) {
@@ -114,7 +115,6 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 		case err != nil:
 			return nil, readFault(err)
 		}
-		reserved.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
 	}
 }
 

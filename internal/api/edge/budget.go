@@ -16,10 +16,10 @@ import (
 //  1. used is the sum of what all reservations hold.
 //  2. Unless a reservation overdraws, used ≤ limit.
 //  3. At most one reservation overdraws. It never waits, so it ends.
-//  4. If anybody waits, somebody overdraws, and when he does no longer the first in the queue is next.
+//  4. If anybody waits, somebody overdraws, and when he does no longer the next one is the first in the queue if
+//     there is room for it, else the first that holds something, and else the first.
 //
-// So a request waits only for requests that were there before, and memory is bounded by the limit and the
-// largest single request.
+// So memory is bounded by the limit and the largest single request, and who holds something gets on.
 //
 // Whoever waits for a client that is slow to send or to take holds up everybody else, who may be a few slow
 // clients' victim for as long as a request may last. So, while somebody waits, those that have been slow for
@@ -48,6 +48,7 @@ type Reservation struct {
 type waiter struct {
 	reservation *Reservation
 	bytes       int64
+	since       time.Time
 	granted     chan struct{} // closed when the bytes are held, or the reservation was cut off
 }
 
@@ -116,6 +117,7 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 	}
 	w := &waiter{reservation: r, bytes: bytes, granted: make(chan struct{})}
 	b.enqueue(w)
+	b.serve() // it may be the first now, and fit
 	b.mu.Unlock()
 	press := time.NewTicker(pressInterval)
 	defer press.Stop()
@@ -147,7 +149,7 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 
 // enqueue puts a waiter where it belongs.
 func (b *Budget) enqueue(w *waiter) {
-	w.reservation.waits = w
+	w.reservation.waits, w.since = w, time.Now()
 	at := len(b.queue)
 	if w.reservation.held == 0 {
 		for at = 0; at < len(b.queue) && b.queue[at].reservation.held == 0; {
@@ -178,7 +180,7 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	}
 	var most *Reservation
 	for r := range b.slow {
-		if r != w.reservation && !r.gone && now.Sub(r.since) > patience && (most == nil || r.held > most.held) {
+		if r != w.reservation && !r.gone && r.slowFor(now) > patience && (most == nil || r.held > most.held) {
 			most = r
 		}
 	}
@@ -191,6 +193,14 @@ func (b *Budget) press(w *waiter, now time.Time) {
 		b.leave(waits)
 		close(waits.granted)
 	}
+}
+
+// slowFor is how long the request has waited for its client, what it has waited for memory not counted.
+func (r *Reservation) slowFor(now time.Time) time.Duration {
+	if r.waits != nil {
+		now = r.waits.since
+	}
+	return now.Sub(r.since)
 }
 
 // Shrink gives back some of what is held.
@@ -235,12 +245,23 @@ func (b *Budget) grant(r *Reservation, bytes int64) bool {
 	return true
 }
 
-// serve grants from the head of the queue on what can be granted.
+// serve grants what can be granted, in the order of the invariants.
 func (b *Budget) serve() {
-	for len(b.queue) > 0 && b.grant(b.queue[0].reservation, b.queue[0].bytes) {
-		b.queue[0].reservation.waits = nil
-		close(b.queue[0].granted)
-		b.queue = b.queue[1:]
+	for len(b.queue) > 0 {
+		at := 0
+		if b.overdraw == nil && b.used+b.queue[0].bytes > b.limit {
+			at = max(0, slices.IndexFunc(b.queue, func(w *waiter) bool { return w.reservation.held > 0 }))
+		}
+		w := b.queue[at]
+		r := w.reservation
+		if !b.grant(r, w.bytes) {
+			break
+		}
+		if r.waits = nil; r.cut != nil {
+			r.since = r.since.Add(time.Since(w.since)) // that was not its client's fault
+		}
+		b.queue = slices.Delete(b.queue, at, at+1)
+		close(w.granted)
 	}
 	if len(b.queue) == 0 {
 		b.queue = nil

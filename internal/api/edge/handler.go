@@ -232,8 +232,12 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 		return err
 	}
 	x.sent = len(response)
+	// Who does not take the answer holds the request's memory, too.
+	cut := func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) }
+	m.request.Slow(cut)
+	defer m.request.Prompt()
 	if len(response) > largestSmallAnswer {
-		m.answer.Slow(func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) })
+		m.answer.Slow(cut)
 		defer m.answer.Prompt()
 	}
 	h.write(w, http.StatusOK, x.contentType, response)

@@ -98,3 +98,78 @@ func TestWhoIsCutOffAndGoesAwayAtOnceHoldsNothingMore(t *testing.T) {
 		})
 	}
 }
+
+func TestANewcomerThatFitsDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		overdraws, ends, waits, newcomer := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &ends, 85)
+		grow(t, &waits, 10)
+		grow(t, &overdraws, 50)
+		done := make(chan error)
+		go func() { done <- waits.Grow(t.Context(), 60) }()
+		synctest.Wait()
+		ends.Release() // 60 of 100 are used, and 60 are waited for
+		start := time.Now()
+		grow(t, &newcomer, 4)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("waited %v though there was room", took)
+		}
+		overdraws.Release()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhoHoldsSomethingGetsOnBesideNewcomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		overdraws, holds, first, second := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &holds, 90)
+		grow(t, &overdraws, 20)
+		got := make(chan string, 3)
+		wait := func(name string, r *Reservation) {
+			go func() {
+				grow(t, r, 20)
+				got <- name
+			}()
+			synctest.Wait()
+		}
+		wait("holds", &holds)
+		wait("first newcomer", &first)
+		wait("second newcomer", &second)
+		overdraws.Release()
+		if name := <-got; name != "holds" {
+			t.Errorf("%s was served before who holds 90 of 100", name)
+		}
+		holds.Release()
+		<-got
+		<-got
+	})
+}
+
+func TestWaitingForMemoryIsNotBeingSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		overdraws, waits, newcomer := b.Open(), b.Open(), b.Open()
+		grow(t, &waits, 90)
+		grow(t, &overdraws, 20)
+		waits.Slow(func() { t.Error("cut off for waiting for memory") })
+		done := make(chan error)
+		go func() { done <- waits.Grow(t.Context(), 50) }()
+		synctest.Wait()
+		newcomerDone := make(chan error)
+		go func() { newcomerDone <- newcomer.Grow(t.Context(), 20) }()
+		time.Sleep(3 * patience)
+		overdraws.Release()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(patience / 2) // slow for that long only
+		waits.Release()
+		if err := <-newcomerDone; err != nil {
+			t.Error(err)
+		}
+	})
+}
