@@ -117,6 +117,20 @@ type Topic struct {
 	Partitions int
 }
 
+// Settings are what an operator may want for the logs of one topic. The zero value is what a topic begins with.
+type Settings struct {
+	// RetentionBytes bounds what each log of the topic takes: when more is there, its oldest records are dropped, as
+	// by a Trim, but never so many that less than the bound is left. Bytes are counted as the engine keeps them,
+	// with its overhead, or compressed. Records go in units of the engine's own, some time after others were
+	// appended, so a log may take more than the bound by one such unit and what was appended lately. Zero or less:
+	// no bound.
+	RetentionBytes int64
+
+	// Plain asks the engine not to compress what it keeps. An engine that does not compress ignores it, and what is
+	// compressed already may stay so.
+	Plain bool
+}
+
 // Engine keeps logs by topic and partition. All methods may be called concurrently.
 type Engine interface {
 	// Create makes sure, durably, that the topic has the partitions 0 … partitions−1, each with a log. A
@@ -131,6 +145,12 @@ type Engine interface {
 	// Delete drops a topic with all its logs, durably. Deleting what is not there is no error. A topic
 	// created later under the same name starts empty.
 	Delete(ctx context.Context, topic string) error
+
+	// Configure sets the settings of a topic's logs, those that a later Create adds too. ErrNotFound if there is
+	// no such topic. They hold until the next Configure of the topic, its deletion, or the end of the engine: they
+	// are not durable, so whoever wants them says so again at every start. (An engine that keeps them longer does
+	// no harm.) Records are never lost by it but as RetentionBytes says.
+	Configure(ctx context.Context, topic string, settings Settings) error
 
 	// Topics lists the topics by name.
 	Topics(ctx context.Context) ([]Topic, error)

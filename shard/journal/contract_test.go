@@ -27,6 +27,10 @@ func mustOpen(t testing.TB, opts Options) *Engine {
 	return e
 }
 
+// surplus is what a log takes beyond its bound: the segment that would go next, the one that is written to, and what
+// is not flushed yet.
+func surplus(opts Options) int64 { return 2*opts.SegmentBytes + maxChunk + flushBytes }
+
 // memHarness runs the engine on a file system that can crash and break.
 func memHarness(t *testing.T, opts Options) shardtest.Harness {
 	mem := vfs.NewMem()
@@ -36,7 +40,8 @@ func memHarness(t *testing.T, opts Options) shardtest.Harness {
 	t.Cleanup(func() { e.Close() })
 	seed := uint64(0)
 	return shardtest.Harness{
-		Engine: e,
+		Engine:  e,
+		Surplus: surplus(opts),
 		Reopen: func(t *testing.T) shard.Engine {
 			if err := e.Close(); err != nil {
 				t.Fatalf("close: %v", err)
@@ -78,7 +83,8 @@ func TestEngineKeepsTheContractOnTheMachinesFileSystem(t *testing.T) {
 		e := mustOpen(t, opts)
 		t.Cleanup(func() { e.Close() })
 		return shardtest.Harness{
-			Engine: e,
+			Engine:  e,
+			Surplus: surplus(opts),
 			Reopen: func(t *testing.T) shard.Engine {
 				if err := e.Close(); err != nil {
 					t.Fatalf("close: %v", err)

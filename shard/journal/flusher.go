@@ -28,6 +28,7 @@ type flusher struct {
 	ready     []*logState
 	trims     []*logState
 	doomed    []*logState
+	oversized []*logState // may take more than their bound, see retain.go
 	unflushed int64
 	stalled   bool // the committer waits for a journal file
 	full      error
@@ -93,6 +94,7 @@ func (f *flusher) work() error {
 	f.started++
 	round := f.started
 	f.mu.Unlock()
+	f.shrinkOversized()
 	if err := f.removeFiles(); err != nil {
 		return err
 	}
@@ -238,6 +240,7 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 		if err := f.seal(l, active); err != nil {
 			return err
 		}
+		f.shrink(l)
 		active = segment{}
 	}
 	file, err := f.openActive(l, &active, chunk[0])

@@ -39,6 +39,8 @@ type logState struct {
 	segments   []segment // ascending; the last one is written to unless it is sealed
 	index      activeIndex
 	hint       readHint
+	settings   shard.Settings
+	shrinking  bool // a trim by size is on its way, see retain.go
 
 	// Guarded by the flusher's lock.
 	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there

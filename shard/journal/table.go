@@ -24,9 +24,10 @@ type table struct {
 }
 
 type topic struct {
-	id   uint64
-	name string
-	logs []*logState // by partition
+	id       uint64
+	name     string
+	logs     []*logState // by partition
+	settings shard.Settings
 }
 
 // maxPartitions keeps a wrong number from filling the memory with logs.
@@ -73,7 +74,8 @@ func (c createChange) apply(e *Engine) {
 	if tp.id == c.topic && uint64(len(tp.logs)) == c.first {
 		tp.logs = slices.Grow(tp.logs, int(c.count))
 		for i := range c.count {
-			tp.logs = append(tp.logs, &logState{e: e, id: c.firstLog + i, topic: c.name, partition: int(c.first + i)})
+			tp.logs = append(tp.logs, &logState{e: e, id: c.firstLog + i, topic: c.name, partition: int(c.first + i),
+				settings: tp.settings})
 		}
 	}
 	t.nextTopic = max(t.nextTopic, c.topic+1)

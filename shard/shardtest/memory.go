@@ -17,7 +17,7 @@ import (
 // for tests of the layers above that do not care for durability. Everything that it holds is lost with it.
 type Memory struct {
 	mu     sync.Mutex
-	topics map[string][]*memoryLog
+	topics map[string]*memoryTopic
 	closed bool
 	err    error
 	failed chan struct{}
@@ -27,7 +27,7 @@ var _ shard.Engine = (*Memory)(nil)
 
 // NewMemory returns an empty engine.
 func NewMemory() *Memory {
-	return &Memory{topics: map[string][]*memoryLog{}, failed: make(chan struct{})}
+	return &Memory{topics: map[string]*memoryTopic{}, failed: make(chan struct{})}
 }
 
 // Create implements shard.Engine.
@@ -40,11 +40,32 @@ func (m *Memory) Create(ctx context.Context, topic string, partitions int) error
 	if err := m.usable(); err != nil {
 		return err
 	}
-	logs := m.topics[topic]
-	for len(logs) < partitions {
-		logs = append(logs, &memoryLog{changed: make(chan struct{})})
+	t := m.topics[topic]
+	if t == nil {
+		t = &memoryTopic{}
+		m.topics[topic] = t
 	}
-	m.topics[topic] = logs
+	for len(t.logs) < partitions {
+		t.logs = append(t.logs, &memoryLog{changed: make(chan struct{}), bound: t.settings.RetentionBytes})
+	}
+	return nil
+}
+
+// Configure implements shard.Engine.
+func (m *Memory) Configure(ctx context.Context, topic string, settings shard.Settings) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(); err != nil {
+		return err
+	}
+	t := m.topics[topic]
+	if t == nil {
+		return fmt.Errorf("%w: %s", shard.ErrNotFound, topic)
+	}
+	t.settings = settings
+	for _, l := range t.logs {
+		l.configure(settings)
+	}
 	return nil
 }
 
@@ -55,11 +76,11 @@ func (m *Memory) Open(ctx context.Context, topic string, partition int) (shard.L
 	if err := m.usable(); err != nil {
 		return nil, err
 	}
-	logs := m.topics[topic]
-	if partition < 0 || partition >= len(logs) {
+	t := m.topics[topic]
+	if t == nil || partition < 0 || partition >= len(t.logs) {
 		return nil, fmt.Errorf("%w: %s/%d", shard.ErrNotFound, topic, partition)
 	}
-	return logs[partition], nil
+	return t.logs[partition], nil
 }
 
 // Delete implements shard.Engine.
@@ -69,8 +90,10 @@ func (m *Memory) Delete(ctx context.Context, topic string) error {
 	if err := m.usable(); err != nil {
 		return err
 	}
-	for _, l := range m.topics[topic] {
-		l.fail(shard.ErrNotFound)
+	if t := m.topics[topic]; t != nil {
+		for _, l := range t.logs {
+			l.fail(shard.ErrNotFound)
+		}
 	}
 	delete(m.topics, topic)
 	return nil
@@ -85,7 +108,7 @@ func (m *Memory) Topics(ctx context.Context) ([]shard.Topic, error) {
 	}
 	var topics []shard.Topic
 	for _, name := range slices.Sorted(maps.Keys(m.topics)) {
-		topics = append(topics, shard.Topic{Name: name, Partitions: len(m.topics[name])})
+		topics = append(topics, shard.Topic{Name: name, Partitions: len(m.topics[name].logs)})
 	}
 	return topics, nil
 }
@@ -134,11 +157,16 @@ func (m *Memory) usable() error {
 }
 
 func (m *Memory) failLogs(err error) {
-	for _, logs := range m.topics {
-		for _, l := range logs {
+	for _, t := range m.topics {
+		for _, l := range t.logs {
 			l.fail(err)
 		}
 	}
+}
+
+type memoryTopic struct {
+	logs     []*memoryLog
+	settings shard.Settings
 }
 
 type memoryLog struct {
@@ -148,6 +176,8 @@ type memoryLog struct {
 	first   shard.Offset
 	records []shard.Record // the record at index i has offset first+i
 	last    time.Time      // of the newest record ever appended
+	bytes   int64          // sum of their Size
+	bound   int64          // shard.Settings.RetentionBytes
 }
 
 type memoryPending struct {
@@ -181,7 +211,9 @@ func (l *memoryLog) Append(ctx context.Context, records []shard.Record) shard.Pe
 			c.Headers = append(c.Headers, shard.Header{Name: h.Name, Value: slices.Clone(h.Value)})
 		}
 		l.records = append(l.records, c)
+		l.bytes += int64(c.Size())
 	}
+	l.shrink()
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return memoryPending{at: at}
@@ -256,9 +288,36 @@ func (l *memoryLog) Trim(ctx context.Context, before shard.Offset) error {
 	if before <= l.first {
 		return nil
 	}
-	l.records = slices.Clone(l.records[before-l.first:])
-	l.first = before
+	l.drop(int(before - l.first))
 	return nil
+}
+
+// drop drops the oldest n records.
+func (l *memoryLog) drop(n int) {
+	for i := range l.records[:n] {
+		l.bytes -= int64(l.records[i].Size())
+	}
+	l.records = slices.Clone(l.records[n:])
+	l.first += shard.Offset(n)
+}
+
+func (l *memoryLog) configure(settings shard.Settings) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bound = settings.RetentionBytes
+	l.shrink()
+}
+
+// shrink drops the oldest records that are not needed for the bound.
+func (l *memoryLog) shrink() {
+	n, left := 0, l.bytes
+	for l.bound > 0 && n < len(l.records) && left-int64(l.records[n].Size()) >= l.bound {
+		left -= int64(l.records[n].Size())
+		n++
+	}
+	if n > 0 {
+		l.drop(n)
+	}
 }
 
 func (l *memoryLog) next() shard.Offset { return l.first + shard.Offset(len(l.records)) }

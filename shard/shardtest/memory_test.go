@@ -18,6 +18,6 @@ func TestMemoryKeepsTheContractOfALog(t *testing.T) {
 				t.Errorf("close: %v", err)
 			}
 		})
-		return shardtest.Harness{Engine: m, Fail: m.Fail}
+		return shardtest.Harness{Engine: m, Fail: m.Fail, Surplus: 1}
 	})
 }

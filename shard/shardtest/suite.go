@@ -35,6 +35,11 @@ type Harness struct {
 	// Fail makes the engine fail as a broken disk would, with the given cause. Nil if the harness cannot.
 	// The engine may learn of it only with the next append.
 	Fail func(cause error)
+
+	// Surplus is how many bytes of records a log takes at most, beyond its bound, before the engine drops the oldest
+	// of them, for as long as records are appended. Zero if the harness cannot say, or nobody has the time to wait
+	// for it: then it is not tested that they are dropped, only that none goes that should stay.
+	Surplus int64
 }
 
 // Run holds an engine against every promise that the comments in package shard make. open is called once for
@@ -84,6 +89,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"TopicNamesFollowKafkasRule", testTopicNames},
 		{"OpenFindsOnlyWhatWasCreated", testOpen},
 		{"TopicsListsWhatIsThereByName", testTopics},
+		{"ConfigureKnowsOnlyWhatWasCreated", testConfigure},
+		{"ConfiguredLogsWorkAsOthers", testConfiguredLog},
+		{"OldestRecordsGoBeyondTheBoundAndNoOthers", testRetentionBytes},
 		{"DeletedTopicIsGone", testDelete},
 		{"TopicCreatedAgainStartsEmpty", testDeleteThenCreate},
 		{"ClosedEngineSaysSo", testClosed},

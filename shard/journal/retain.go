@@ -1,0 +1,111 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+// Retention by size. Whenever the flusher seals a segment, and after Configure, it adds up what a log's segments take.
+// If the bound is kept without the oldest of them, they go, by a trim like any other: the new first offset is durable
+// in the journal before a file is unlinked. The flusher does not wait for it, since the committer may be waiting for
+// the flusher.
+
+// Configure implements shard.Engine.
+func (e *Engine) Configure(_ context.Context, name string, settings shard.Settings) error {
+	if err := e.usable(); err != nil {
+		return err
+	}
+	e.table.mu.Lock()
+	defer e.table.mu.Unlock()
+	tp := e.table.topics[name]
+	if tp == nil {
+		return fmt.Errorf("%w: %s", shard.ErrNotFound, name)
+	}
+	tp.settings = settings
+	look := false
+	for _, l := range tp.logs {
+		l.mu.Lock()
+		l.settings = settings
+		if l.surplus() > l.first {
+			e.flusher.tooBig(l)
+			look = true
+		}
+		l.mu.Unlock()
+	}
+	if look {
+		signal(e.flusher.kicked)
+	}
+	return nil
+}
+
+// surplus returns the offset before which the log's bound on its size does not need the records. The lock is held.
+func (l *logState) surplus() shard.Offset {
+	bound := l.settings.RetentionBytes
+	if bound <= 0 {
+		return l.first
+	}
+	over := -bound
+	for i := range l.segments {
+		if l.segments[i].end > l.first {
+			over += l.segments[i].bytes
+		}
+	}
+	before := l.first
+	for i := range l.segments {
+		s := &l.segments[i]
+		if s.end <= l.first {
+			continue
+		}
+		if over -= s.bytes; over < 0 || !s.sealed {
+			break
+		}
+		before = s.end
+	}
+	return before
+}
+
+// tooBig has a log, whose lock may be held, looked at in the next round of work.
+func (f *flusher) tooBig(l *logState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.oversized = append(f.oversized, l)
+}
+
+func (f *flusher) shrinkOversized() {
+	f.mu.Lock()
+	logs := f.oversized
+	f.oversized = nil
+	f.mu.Unlock()
+	for _, l := range logs {
+		f.shrink(l)
+	}
+}
+
+// shrink has the oldest segments trimmed that are beyond the log's bound.
+func (f *flusher) shrink(l *logState) {
+	l.mu.Lock()
+	before := l.surplus()
+	due := before > l.first && !l.gone && !l.shrinking
+	l.shrinking = l.shrinking || due
+	l.mu.Unlock()
+	if !due {
+		return
+	}
+	c := trimChange{log: l, before: before}
+	en := &entry{buf: controlFrame(c, f.e.journal.epoch)}
+	en.apply = func(err error) {
+		l.mu.Lock()
+		l.shrinking = false
+		l.mu.Unlock()
+		if err != nil {
+			f.tooBig(l) // the disk is full to its last block: when there is room again
+			return
+		}
+		c.apply(f.e)
+	}
+	if err := f.e.queue.push(en); err != nil {
+		en.apply(err)
+	}
+}
