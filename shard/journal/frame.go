@@ -38,6 +38,7 @@ type frameHeader struct {
 	payload uint32
 	kind    byte
 	count   int64
+	dir     uint32 // of the directory; see journal.dir
 	log     uint64
 	base    shard.Offset
 	millis  int64
@@ -55,7 +56,7 @@ func (h *frameHeader) seal(buf []byte) {
 	buf[13] = h.kind
 	le.PutUint16(buf[14:], 0)
 	le.PutUint32(buf[16:], uint32(h.count))
-	le.PutUint32(buf[20:], 0)
+	le.PutUint32(buf[20:], h.dir)
 	le.PutUint64(buf[24:], h.log)
 	le.PutUint64(buf[32:], uint64(h.base))
 	le.PutUint64(buf[40:], uint64(h.millis))
@@ -83,6 +84,7 @@ func parseFrameHeader(b []byte) (frameHeader, error) {
 		payload: le.Uint32(b[8:]),
 		kind:    b[13],
 		count:   int64(le.Uint32(b[16:])),
+		dir:     le.Uint32(b[20:]),
 		log:     le.Uint64(b[24:]),
 		base:    shard.Offset(le.Uint64(b[32:])),
 		millis:  int64(le.Uint64(b[40:])),

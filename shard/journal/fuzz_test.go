@@ -27,7 +27,7 @@ func sampleFrame() []byte {
 }
 
 func sampleBatch() []byte {
-	frames := append(sampleFrame(), controlFrame(createChange{topic: 1, count: 2, firstLog: 1, name: "a"}, 1)...)
+	frames := append(sampleFrame(), controlFrame(createChange{topic: 1, count: 2, firstLog: 1, name: "a"}, &journal{epoch: 1})...)
 	buf := make([]byte, blockBytes)
 	copy(buf[batchHeaderBytes:], frames)
 	h := batchHeader{frames: 2, journal: 3, generation: 4, at: 8192, durable: 8192, length: int64(batchHeaderBytes + len(frames)), epoch: 1}
@@ -61,7 +61,7 @@ func resum(b []byte) []byte {
 func FuzzFrame(f *testing.F) {
 	f.Add(sampleFrame(), false)
 	f.Add(sampleFrame()[:60], true)
-	f.Add(controlFrame(trimChange{log: &logState{id: 1}, before: 9}, 1), true)
+	f.Add(controlFrame(trimChange{log: &logState{id: 1}, before: 9}, &journal{epoch: 1}), true)
 	f.Fuzz(func(t *testing.T, b []byte, sound bool) {
 		if sound {
 			b = resum(b)

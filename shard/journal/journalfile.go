@@ -41,6 +41,10 @@ type journal struct {
 	checkpoint lsn            // what is before it is not needed
 }
 
+// dir is what frames carry of the directory's id: no payload can pass for a frame, nor can another directory's
+// segment for one of this directory.
+func (j *journal) dir() uint32 { return uint32(j.id ^ j.id>>32) }
+
 // journalReserve is what records leave free in the last file. Trims and deletes, which make room again, must
 // find a place for their frames when records do not.
 func journalReserve(fileBytes int64) int64 {

@@ -99,7 +99,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 		err = l.errGone()
 	} else {
 		h := frameHeader{
-			payload: sum, kind: frameRecords, count: int64(len(records)), log: l.id,
+			payload: sum, kind: frameRecords, count: int64(len(records)), dir: e.journal.dir(), log: l.id,
 			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
 		}
 		h.seal(buf)

@@ -155,9 +155,12 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	stop := pos + chunk
 	end := int64(0)
 	err = scanFrames(f, name, pos, seg.bytes, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
-		if h.log != l.id || h.kind != frameRecords || h.end() > next && h.base > next {
+		if err := l.owns(h, seg, name, pos); err != nil {
+			return false, err
+		}
+		if h.base > next {
 			return false, &shard.CorruptError{File: name, Offset: pos,
-				Reason: fmt.Sprintf("log %d offset %d where log %d offset %d was expected", h.log, h.base, l.id, next)}
+				Reason: fmt.Sprintf("offset %d where offset %d was expected", h.base, next)}
 		}
 		end = pos + h.length
 		if h.end() <= next {
@@ -181,6 +184,24 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	l.hint = readHint{segment: seg.base, next: next, pos: end}
 	l.mu.Unlock()
 	return next, nil
+}
+
+// owns makes sure that a frame in a segment of the log belongs there.
+func (l *logState) owns(h *frameHeader, seg segment, name string, pos int64) error {
+	var reason string
+	switch {
+	case h.dir != l.e.journal.dir():
+		reason = "what is here belongs to another data directory"
+	case h.log != l.id:
+		reason = fmt.Sprintf("what is here belongs to log %d, not %d", h.log, l.id)
+	case h.kind != frameRecords:
+		reason = "there are no records here"
+	case h.base < seg.base || h.end() > seg.end:
+		reason = fmt.Sprintf("offsets %d to %d in a segment that holds %d to %d", h.base, h.end(), seg.base, seg.end)
+	default:
+		return nil
+	}
+	return &shard.CorruptError{File: name, Offset: pos, Reason: reason}
 }
 
 // chunk returns how much to read at one time for what the collector still takes, going by the size that the
@@ -313,9 +334,9 @@ func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error
 		return 0, err
 	}
 	at := seg.end
-	err = scanFrames(f, name, seekTime(index, millis), seg.bytes, chunkBytes, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
-		if h.millis < millis {
-			return true, nil
+	err = scanFrames(f, name, seekTime(index, millis), seg.bytes, chunkBytes, func(h *frameHeader, _ []byte, pos int64) (bool, error) {
+		if err := l.owns(h, seg, name, pos); err != nil || h.millis < millis {
+			return true, err
 		}
 		at = h.base
 		return false, nil

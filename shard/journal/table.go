@@ -156,10 +156,10 @@ func decodeChange(h *frameHeader, payload []byte, logs func(uint64) *logState) (
 }
 
 // controlFrame returns a change as a frame.
-func controlFrame(c change, epoch uint64) []byte {
+func controlFrame(c change, j *journal) []byte {
 	log, payload := c.encode()
 	buf := append(make([]byte, frameHeaderBytes, frameHeaderBytes+len(payload)), payload...)
-	h := frameHeader{payload: crc32.Checksum(payload, castagnoli), kind: frameControl, log: log, epoch: epoch}
+	h := frameHeader{payload: crc32.Checksum(payload, castagnoli), kind: frameControl, dir: j.dir(), log: log, epoch: j.epoch}
 	h.seal(buf)
 	return buf
 }
@@ -168,7 +168,7 @@ func controlFrame(c change, epoch uint64) []byte {
 // after ctx has ended.
 func (e *Engine) changeThen(ctx context.Context, c change, done func()) error {
 	outcome := make(chan error, 1)
-	en := &entry{buf: controlFrame(c, e.journal.epoch)}
+	en := &entry{buf: controlFrame(c, e.journal)}
 	en.apply = func(err error) {
 		if err == nil {
 			c.apply(e)
