@@ -85,14 +85,14 @@ func (d delivering) prepare(ctx context.Context, s *stage) ([]contestant, error)
 		return nil, err
 	}
 	encoder := func(name string, level int) contestant {
-		return contestant{name, nil, func(ctx context.Context, _ int) (measurement, error) {
+		return contestant{name: name, round: func(ctx context.Context, _ int) (measurement, error) {
 			return d.encode(ctx, s, parts, level)
 		}}
 	}
 	return []contestant{
 		encoder(encoderName, sluiceLevel),
 		encoder("gzip at level 6", 6),
-		{signedName, target, func(ctx context.Context, _ int) (measurement, error) {
+		{name: signedName, target: target, round: func(ctx context.Context, _ int) (measurement, error) {
 			return d.round(ctx, s, target, batches, hex.EncodeToString(sum.Sum(nil)))
 		}},
 	}, nil

@@ -37,7 +37,7 @@ func (g gets) prepare(ctx context.Context, s *stage) ([]contestant, error) {
 		return nil, err
 	}
 	var sample answered
-	contestants := []contestant{{trivialName, trivial, func(ctx context.Context, _ int) (measurement, error) {
+	contestants := []contestant{{name: trivialName, target: trivial, round: func(ctx context.Context, _ int) (measurement, error) {
 		return g.runTrivial(ctx, s, trivial, sample)
 	}}}
 	err = s.variants(ctx, func(name string, target *server) error {
@@ -50,8 +50,8 @@ func (g gets) prepare(ctx context.Context, s *stage) ([]contestant, error) {
 		if sample, err = g.sample(ctx, target, stream); err != nil {
 			return err
 		}
-		contestants = append(contestants, contestant{name, target,
-			func(ctx context.Context, _ int) (measurement, error) { return g.run(ctx, s, target, stream) }})
+		contestants = append(contestants, contestant{name: name, target: target,
+			round: func(ctx context.Context, _ int) (measurement, error) { return g.run(ctx, s, target, stream) }})
 		return nil
 	})
 	return contestants, err

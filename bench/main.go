@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/bench/baseline"
+	"github.com/seed-462d9463/sluice/bench/worker"
 )
 
 // trivialRole as the first argument turns this program into the trivial handler; bench starts itself so.
@@ -46,6 +48,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == worker.Role {
+		if err := worker.Main(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	all := scenarios()
 	o, err := parseFlags(os.Args[1:], all)
 	switch {
@@ -66,23 +75,56 @@ func main() {
 
 // scenarios lists all that can be measured.
 func scenarios() []scenario {
-	return []scenario{
+	all := []scenario{
 		putRecord(),
 		putRecords(1<<10, coreBudget(unsignedName, 400), coreBudget(signedName, 250)),
 		putRecords(200),
 		getRecords().scenario(),
 		delivery().scenario(),
 	}
+	for i := range all {
+		all[i].usual, all[i].serves = true, true
+	}
+	all = append(all, appendMatrix()...)
+	return append(all, logCounts())
+}
+
+// choose returns the names of the scenarios that match any of the patterns (path.Match), separated by commas.
+func choose(patterns string, all []scenario) (names []string, err error) {
+	for _, pattern := range strings.Split(patterns, ",") {
+		found := false
+		for _, sc := range all {
+			ok, err := path.Match(pattern, sc.name)
+			if err != nil {
+				return nil, fmt.Errorf("scenario %q: %w", pattern, err)
+			}
+			if ok {
+				found = true
+				names = append(names, sc.name)
+			}
+		}
+		if !found {
+			var there []string
+			for _, sc := range all {
+				there = append(there, sc.name)
+			}
+			return nil, fmt.Errorf("no scenario %q; there are %s", pattern, strings.Join(there, ", "))
+		}
+	}
+	return names, nil
 }
 
 func parseFlags(args []string, all []scenario) (options, error) {
-	var names []string
+	var usual []string
 	for _, sc := range all {
-		names = append(names, sc.name)
+		if sc.usual {
+			usual = append(usual, sc.name)
+		}
 	}
 	o := options{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	chosen := flags.String("scenario", strings.Join(names, ","), "what to measure, separated by commas")
+	chosen := flags.String("scenario", strings.Join(usual, ","), "what to measure, separated by commas; "+
+		"* stands for any letters: append-* is the engine alone")
 	flags.IntVar(&o.runs, "runs", 5, "rounds of every scenario; the report gives their medians")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long each run lasts")
 	flags.DurationVar(&o.warmup, "warmup", time.Second, "load before each run that is not measured")
@@ -93,15 +135,13 @@ func parseFlags(args []string, all []scenario) (options, error) {
 	flags.StringVar(&o.format, "format", "markdown", "of the report: markdown or json")
 	flags.StringVar(&o.dataDir, "data", os.TempDir(), "directory, on the disk to measure, for temporary data (some GiB)")
 	flags.StringVar(&o.binary, "sluice", "", "binary to measure; built from ./cmd/sluice when empty")
-	flags.StringVar(&o.profileDir, "profile", "", "directory for CPU profiles of the server, taken in an extra round")
+	flags.StringVar(&o.profileDir, "profile", "", "directory for CPU profiles, taken in an extra round")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	o.scenarios = strings.Split(*chosen, ",")
-	for _, name := range o.scenarios {
-		if !slices.Contains(names, name) {
-			return o, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(names, ", "))
-		}
+	var err error
+	if o.scenarios, err = choose(*chosen, all); err != nil {
+		return o, err
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -119,7 +159,7 @@ func parseFlags(args []string, all []scenario) (options, error) {
 }
 
 func run(ctx context.Context, o options, all []scenario) (err error) {
-	if o.binary == "" {
+	if o.binary == "" && slices.ContainsFunc(all, func(sc scenario) bool { return sc.serves && slices.Contains(o.scenarios, sc.name) }) {
 		var clean func() error
 		if o.binary, clean, err = build(ctx); err != nil {
 			return err

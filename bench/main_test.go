@@ -10,12 +10,20 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-462d9463/sluice/bench/baseline"
+	"github.com/seed-462d9463/sluice/bench/worker"
 )
 
 func TestMain(m *testing.M) {
 	// As the program itself does, its test plays the trivial handler when it is told to.
 	if len(os.Args) == 3 && os.Args[1] == trivialRole {
 		if err := baseline.ServeTrivial(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == worker.Role {
+		if err := worker.Main(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -43,7 +51,8 @@ func TestEveryScenarioWorksAgainstTheRealServer(t *testing.T) {
 	get.total = 4 << 20
 	deliver := delivery()
 	deliver.streams, deliver.buffer = 2, 1
-	for _, sc := range []scenario{putRecord(), putRecords(200), get.scenario(), deliver.scenario()} {
+	for _, sc := range []scenario{putRecord(), putRecords(200), get.scenario(), deliver.scenario(),
+		appends{writers: 4, size: 1 << 10, logs: 2}.scenario()} {
 		t.Run(sc.name, func(t *testing.T) {
 			s := &stage{options: options{runs: 1, duration: 50 * time.Millisecond, warmup: time.Millisecond, shards: 2,
 				signatures: "both", dataDir: t.TempDir(), binary: binary}}

@@ -51,6 +51,7 @@ func coreBudget(contestant string, least float64) budget {
 }
 
 func requestRate(m measurement) float64  { return m.RequestRate }
+func recordRate(m measurement) float64   { return m.RecordRate }
 func megabyteRate(m measurement) float64 { return m.ByteRate / 1e6 }
 
 func (p puts) prepare(ctx context.Context, s *stage) ([]contestant, error) {
@@ -59,12 +60,12 @@ func (p puts) prepare(ctx context.Context, s *stage) ([]contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	contestants := []contestant{{trivialName, trivial, func(ctx context.Context, _ int) (measurement, error) {
+	contestants := []contestant{{name: trivialName, target: trivial, round: func(ctx context.Context, _ int) (measurement, error) {
 		return p.run(ctx, s, trivial, "bench", records, "")
 	}}}
 	err = s.variants(ctx, func(name string, target *server) error {
-		contestants = append(contestants, contestant{name, target,
-			func(ctx context.Context, _ int) (measurement, error) { return p.round(ctx, s, target, records) }})
+		contestants = append(contestants, contestant{name: name, target: target,
+			round: func(ctx context.Context, _ int) (measurement, error) { return p.round(ctx, s, target, records) }})
 		return nil
 	})
 	return contestants, err

@@ -136,7 +136,14 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 			t.Errorf("%s: taken", args)
 		}
 	}
-	o, err := parseFlags([]string{"--scenario", "get-records,delivery", "--runs", "2"}, all)
+	o, err := parseFlags([]string{"--scenario", "append-1x*"}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"append-1x128B", "append-1x1KiB", "append-1x64KiB", "append-1x1MiB"}, o.scenarios); diff != "" {
+		t.Error(diff)
+	}
+	o, err = parseFlags([]string{"--scenario", "get-records,delivery", "--runs", "2"}, all)
 	if err != nil {
 		t.Fatal(err)
 	}

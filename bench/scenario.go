@@ -10,10 +10,12 @@ import (
 
 // scenario is one thing that is measured, by several contestants in turn.
 type scenario struct {
-	name  string // for the command line
-	title string
-	rate  func(measurement) float64 // what is compared with the baseline
-	unit  string                    // of rate
+	name   string // for the command line
+	usual  bool   // measured when the command line names none
+	serves bool   // needs the server's binary
+	title  string
+	rate   func(measurement) float64 // what is compared with the baseline
+	unit   string                    // of rate
 	// prepare starts what the scenario needs and returns the contestants, the baseline first.
 	prepare func(ctx context.Context, s *stage) ([]contestant, error)
 	budgets []budget
@@ -22,7 +24,8 @@ type scenario struct {
 // contestant is who is measured.
 type contestant struct {
 	name   string
-	target *server // nil: the work is done in this process
+	target *server // nil: the work is done in this process, or in a worker
+	works  bool    // a worker does it, which can be profiled
 	round  func(ctx context.Context, n int) (measurement, error)
 }
 
@@ -188,7 +191,7 @@ func (s *stage) profile(ctx context.Context, sc scenario, contestants []contesta
 	}
 	defer func() { s.profiling = "" }()
 	for _, c := range contestants {
-		if c.target == nil || c.target.admin == "" {
+		if !c.works && (c.target == nil || c.target.admin == "") {
 			continue
 		}
 		s.profiling = sc.name + "." + fileName(c.name)

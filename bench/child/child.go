@@ -78,6 +78,9 @@ func (p *Process) CPU() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid)
 // Peak is the most memory that the process has had resident since the last ResetPeak.
 func (p *Process) Peak() (int64, error) { return peakOf(p.cmd.Process.Pid) }
 
+// OwnPeak is the most memory that this process has had resident.
+func OwnPeak() (int64, error) { return peakOf(os.Getpid()) }
+
 // ResetPeak makes Peak start anew at what is resident now.
 func (p *Process) ResetPeak() error { return resetPeakOf(p.cmd.Process.Pid) }
 

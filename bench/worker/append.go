@@ -1,0 +1,116 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-462d9463/sluice/bench/baseline"
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// appender is what is measured: append returns when the record is durable.
+type appender interface {
+	append(ctx context.Context, log int, payload []byte) error
+	close() error
+}
+
+// appends has writers that each wait until their record is durable before they hand in the next one, the next log's.
+func (t Task) appends(ctx context.Context) (Result, error) {
+	a, err := t.appender(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	m := new(meter)
+	result, err := t.measure(ctx, m, func(ctx context.Context) error { return t.write(ctx, a, m) })
+	return result, errors.Join(err, a.close())
+}
+
+func (t Task) appender(ctx context.Context) (appender, error) {
+	switch t.What {
+	case AppendBare:
+		r, err := baseline.OpenRecycled(vfs.OS(), t.Dir, 0)
+		return bare{r}, err
+	case AppendTwice:
+		r, err := baseline.OpenRecycled(vfs.OS(), t.Dir, t.Logs)
+		return bare{r}, err
+	default:
+		return openEngine(ctx, t.Dir, t.Logs)
+	}
+}
+
+// write runs the writers until ctx ends.
+func (t Task) write(ctx context.Context, a appender, m *meter) error {
+	payload := payloadOf(t.Size)
+	var writers errgroup.Group
+	for w := range t.Writers {
+		writers.Go(func() error {
+			for log := w % t.Logs; ctx.Err() == nil; log = (log + t.Writers) % t.Logs {
+				start := time.Now()
+				if err := a.append(ctx, log, payload); err != nil {
+					if ctx.Err() != nil {
+						return nil
+					}
+					return err
+				}
+				m.count(w, start, 1, t.Size)
+			}
+			return nil
+		})
+	}
+	return writers.Wait()
+}
+
+// payloadOf makes bytes that nothing can compress.
+func payloadOf(n int) []byte {
+	b := make([]byte, n)
+	random := rand.NewChaCha8([32]byte{1})
+	_, _ = random.Read(b) // it never fails
+	return b
+}
+
+type bare struct{ *baseline.Recycled }
+
+func (b bare) append(_ context.Context, log int, payload []byte) error { return b.Append(log, payload) }
+func (b bare) close() error                                            { return b.Close() }
+
+const topic = "bench"
+
+// engine is the embedded engine as the server opens it.
+type engine struct {
+	shard.Engine
+	logs []shard.Log
+}
+
+func openEngine(ctx context.Context, dir string, logs int) (*engine, error) {
+	opened, err := journal.Open(journal.Options{FS: vfs.OS(), Dir: dir, Config: journal.DefaultConfig(),
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{Engine: opened, logs: make([]shard.Log, logs)}
+	if err := e.Create(ctx, topic, logs); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	for i := range e.logs {
+		if e.logs[i], err = e.Open(ctx, topic, i); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+	}
+	return e, nil
+}
+
+func (e *engine) append(ctx context.Context, log int, payload []byte) error {
+	records := [1]shard.Record{{Value: payload}}
+	_, err := e.logs[log].Append(ctx, records[:]).Wait(ctx)
+	return err
+}
+
+func (e *engine) close() error { return e.Close() }
