@@ -94,7 +94,7 @@ func (f *flusher) shrink(l *logState) {
 		return
 	}
 	c := trimChange{log: l, before: before}
-	en := &entry{buf: controlFrame(c, f.e.journal.epoch)}
+	en := &entry{buf: controlFrame(c, f.e.journal)}
 	en.apply = func(err error) {
 		l.mu.Lock()
 		l.shrinking = false

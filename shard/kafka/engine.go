@@ -34,6 +34,9 @@ func (e *Engine) Open(context.Context, string, int) (shard.Log, error) { return 
 // Delete implements shard.Engine.
 func (e *Engine) Delete(context.Context, string) error { return shard.ErrClosed }
 
+// Configure implements shard.Engine.
+func (e *Engine) Configure(context.Context, string, shard.Settings) error { return shard.ErrClosed }
+
 // Topics implements shard.Engine.
 func (e *Engine) Topics(context.Context) ([]shard.Topic, error) { return nil, shard.ErrClosed }
 
