@@ -1,5 +1,5 @@
 # Everything is done by one of these targets; each does its own set-up. Needs Go, git, a C compiler (for the race
-# detector) and, for the tests with the AWS CLI and boto3, Python 3 with venv.
+# detector) and, for the tests with the AWS CLI and boto3, Python 3 with venv, and for those with Kafka, Java and Maven.
 
 SHELL       := /bin/sh
 .DEFAULT_GOAL := help
@@ -13,11 +13,15 @@ DEMO        ?= --records 500000
 # Pinned: a new version is a change like any other.
 MINIO_VERSION         := v0.0.0-20260212201848-7aac2a2c5b7c
 GOLANGCI_LINT_VERSION := v2.15.0
+KAFKA_VERSION         := 4.1.0
+MAVEN_COPY            := org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+JAVA_LEAST            := 17
 
 # A stamp's name carries the version, so that a new one installs and an old one costs nothing.
 MINIO       := $(TOOLS)/stamps/minio-$(MINIO_VERSION)
 LINT        := $(TOOLS)/stamps/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VENV        := $(TOOLS)/stamps/venv
+KAFKA       := $(TOOLS)/stamps/kafka-$(KAFKA_VERSION)
 
 .PHONY: help
 help: ## show this list
@@ -33,12 +37,13 @@ demo: build ## play a clickstream through a stream into objects (DEMO="--input F
 
 .PHONY: test
 test: tools ## install what the tests need, run all tests with the race detector, then vet and lint
-	SLUICE_TEST_MINIO=$(TOOLS)/bin/minio SLUICE_TEST_VENV=$(TOOLS)/venv go test -race -timeout 20m $(TESTFLAGS) ./...
+	SLUICE_TEST_MINIO=$(TOOLS)/bin/minio SLUICE_TEST_VENV=$(TOOLS)/venv SLUICE_TEST_KAFKA=$(TOOLS)/kafka \
+		go test -race -timeout 20m $(TESTFLAGS) ./...
 	go vet ./...
 	$(TOOLS)/bin/golangci-lint run
 
 .PHONY: tools
-tools: $(MINIO) $(LINT) $(VENV) ## install MinIO, golangci-lint, the AWS CLI and boto3 under .tools
+tools: $(MINIO) $(LINT) $(VENV) $(KAFKA) ## install MinIO, Kafka, golangci-lint, the AWS CLI and boto3 under .tools
 
 .PHONY: lint
 lint: $(LINT) ## run the linters, which also keep the layers apart
@@ -77,3 +82,17 @@ $(VENV): test/requirements.txt
 		{ echo "The tests drive the AWS CLI and boto3: install Python 3 with its venv module."; exit 1; }
 	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt
 	@touch $@
+
+# Java runs the brokers, so its age is looked at here and not when a test fails.
+$(KAFKA):
+	@mkdir -p $(TOOLS)/stamps
+	@version=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
+	if [ "$${version:-0}" -lt $(JAVA_LEAST) ]; then \
+		echo "The tests run Kafka brokers: install Java $(JAVA_LEAST) or later (a JRE will do); found: $${version:-none}."; exit 1; \
+	fi
+	@command -v mvn >/dev/null || \
+		{ echo "The tests run Kafka brokers, whose jars come by Maven: install it (mvn)."; exit 1; }
+	@rm -rf $(TOOLS)/kafka
+	mvn --batch-mode --quiet -f test/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
+		-Dmaven.wagon.http.retryHandler.count=5 $(MAVEN_COPY) -DincludeScope=runtime -DoutputDirectory=$(TOOLS)/kafka
+	@rm -f $(TOOLS)/stamps/kafka-* && touch $@
