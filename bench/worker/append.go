@@ -28,7 +28,7 @@ func (t Task) appends(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	m := new(meter)
+	m := newMeter()
 	result, err := t.measure(ctx, m, func(ctx context.Context) error { return t.write(ctx, a, m) })
 	return result, errors.Join(err, a.close())
 }

@@ -11,7 +11,9 @@ import (
 // meter counts what many goroutines do while it is on.
 type meter struct {
 	on    atomic.Bool
-	began time.Time // set before on
+	began time.Time     // set before on
+	some  chan struct{} // closed when something has been counted
+	once  sync.Once     // of closing it
 	parts [16]meterPart
 }
 
@@ -24,6 +26,8 @@ type meterPart struct {
 	bytes   int64
 	_       [64]byte // keeps the locks apart
 }
+
+func newMeter() *meter { return &meter{some: make(chan struct{})} }
 
 func (m *meter) start() {
 	m.began = time.Now()
@@ -42,6 +46,7 @@ func (m *meter) count(who int, from time.Time, records, bytes int) {
 	p.records += int64(records)
 	p.bytes += int64(bytes)
 	p.mu.Unlock()
+	m.once.Do(func() { close(m.some) })
 }
 
 func (m *meter) stop() Result {

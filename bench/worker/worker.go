@@ -167,6 +167,11 @@ func (t Task) window(m *meter, done <-chan error) (result Result, err error) {
 	if err := wait(done, t.Duration); err != nil {
 		return Result{}, err
 	}
+	select { // a short run may see nothing end
+	case <-m.some:
+	case err := <-done:
+		return Result{}, errors.Join(errEarly, err)
+	}
 	result = m.stop()
 	ownEnd, machineEnd, err := cpu()
 	result.CPU = (ownEnd - own).Seconds()

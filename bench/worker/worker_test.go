@@ -58,7 +58,7 @@ func TestWhatAWorkerCannotDoIsToldWithItsWords(t *testing.T) {
 }
 
 func TestAMeterCountsOnlyWhileItIsOn(t *testing.T) {
-	m := new(meter)
+	m := newMeter()
 	m.count(0, time.Now(), 1, 10)
 	m.start()
 	m.count(1, time.Now(), 2, 20)
