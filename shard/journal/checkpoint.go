@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"time"
 )
 
@@ -14,7 +16,8 @@ import (
 //  2. fdatasync all segments written since the last time, then the directories with new ones.
 //  3. Write a snapshot of the table and all segments' lengths, with S: temporary name, fsync, rename, fsync
 //     of the directory. It may hold changes from after S: to apply them again changes nothing.
-//  4. Remove older snapshots; free the journal files that end at or before S.
+//  4. Mark that there is this snapshot, so that no older one can pass for the newest.
+//  5. Remove older snapshots; free the journal files that end at or before S.
 //
 // After a crash before the rename is durable, the old snapshot and all of the journal that it needs are still
 // there, since nothing was freed. The segments may be longer than the snapshot says; the surplus does not
@@ -112,6 +115,9 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 		return fmt.Errorf("write snapshot: %w", fullIfNoSpace(err))
 	}
 	f.snapshot++
+	if err := f.e.marks.write(lsn(f.e.durable.Load()), f.snapshot); err != nil {
+		return err
+	}
 	if err := removeSnapshotsBefore(f.e.opts.FS, f.e.opts.Dir, f.snapshot); err != nil {
 		return fmt.Errorf("remove old snapshots: %w", err)
 	}
@@ -123,18 +129,21 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 // syncDirs makes the names of new segments durable.
 func (f *flusher) syncDirs() error {
 	fresh := false
-	for id, newDir := range f.newFiles {
+	for _, id := range slices.Sorted(maps.Keys(f.newFiles)) {
 		err := f.e.opts.FS.SyncDir(path.Join(f.e.opts.Dir, logDir(id)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // deleted in the meantime
 			return err
 		}
-		fresh = fresh || newDir
+		fresh = fresh || !f.newFiles[id].dirThere
 	}
 	if fresh {
 		if err := f.e.opts.FS.SyncDir(path.Join(f.e.opts.Dir, shardsDir)); err != nil {
 			return err
 		}
 	}
-	clear(f.newFiles)
+	for id, l := range f.newFiles {
+		l.dirThere = true
+		delete(f.newFiles, id)
+	}
 	return nil
 }

@@ -31,10 +31,11 @@ import (
 //	    while there is no room for b in the journal:
 //	        ask the flusher for a checkpoint; wait for a free file
 //	        if the disk is full: take back all records in the queue but essential ones; go on with the rest
-//	    write b to the journal; fdatasync
+//	    write b to the journal; fdatasync; if it is the first in a file, or after a checkpoint, mark it
 //	    for each entry of b: log.durable = entry.end, tell the flusher; or apply the change of the table
 //	    e.durable = end of b
 //	    wake those who wait for b
+//	    if nothing is queued for markAfter: mark how far the journal is durable
 
 // batchBytes is what a batch may take, if it is not a single bigger append.
 const batchBytes = 4 << 20
@@ -177,8 +178,8 @@ func (q *commitQueue) push(en *entry) error {
 	return nil
 }
 
-// take returns the next batch; nil when the queue is closed and empty.
-func (q *commitQueue) take() *batch {
+// take returns the next batch. Without one it waits: until the queue is closed, then open is false, or until idle.
+func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 	for {
 		q.mu.Lock()
 		if len(q.batches) > 0 {
@@ -186,15 +187,19 @@ func (q *commitQueue) take() *batch {
 			q.batches[0] = nil
 			q.batches = q.batches[1:]
 			q.mu.Unlock()
-			return b
+			return b, true
 		}
 		q.batches = nil
 		err := q.err
 		q.mu.Unlock()
 		if err != nil {
-			return nil
+			return nil, false
 		}
-		<-q.ready
+		select {
+		case <-q.ready:
+		case <-idle:
+			return nil, true
+		}
 	}
 }
 
@@ -242,14 +247,29 @@ func (q *commitQueue) isFull() error {
 
 // committer writes what is queued. Its fields belong to its goroutine.
 type committer struct {
-	e   *Engine
-	buf []byte
+	e    *Engine
+	buf  []byte
+	idle *time.Timer // runs while there is something to mark and nothing to commit
 }
 
 // run is the committer's goroutine.
 func (c *committer) run() {
-	for b := c.e.queue.take(); b != nil; b = c.e.queue.take() {
+	c.idle = time.NewTimer(markAfter)
+	defer c.idle.Stop()
+	for {
+		b, open := c.e.queue.take(c.idle.C)
+		if !open {
+			return
+		}
+		c.idle.Stop()
+		if b == nil {
+			if err := c.e.marks.write(lsn(c.e.durable.Load()), 0); err != nil {
+				c.e.fail(err)
+			}
+			continue
+		}
 		b, err := c.commit(b)
+		c.idle.Reset(markAfter)
 		if err != nil {
 			c.e.fail(err)
 			c.e.drop(b, c.e.Err())
@@ -270,6 +290,11 @@ func (c *committer) commit(b *batch) (*batch, error) {
 	h, buf := c.encode(b)
 	if err := c.e.journal.append(h, buf); err != nil {
 		return b, err
+	}
+	if c.e.marks.reached() <= c.e.journal.needed() {
+		if err := c.e.marks.write(h.end(), 0); err != nil {
+			return b, err
+		}
 	}
 	c.publish(b, h)
 	c.e.metrics.committed(len(b.entries), len(buf), time.Since(start))

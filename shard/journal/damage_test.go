@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -59,25 +61,29 @@ func flip(t testing.TB, fs vfs.FS, name string, pos int64) {
 	}
 }
 
-// journalOnly leaves a directory in which n records, each a batch of its own, are in the first journal file only. It
-// returns the batches too.
-func journalOnly(t testing.TB, n int) (*vfs.Mem, [][]byte, []foundBatch) {
+// journalOnly leaves a directory in which n records, each a batch of its own, are in the first journal file only, and
+// nothing for a while. It returns the batches too.
+func journalOnly(t *testing.T, n int, idle time.Duration) (left *vfs.Mem, values [][]byte, found []foundBatch) {
 	t.Helper()
-	mem := vfs.NewMem()
-	opts := tinyOptions(mem)
-	opts.JournalFileBytes, opts.CacheBytes = 1<<20, 1<<20
-	e := mustOpen(t, opts)
-	values := fill(t, mustLog(t, e, "a"), n)
-	left := mem.CrashClone(0)
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		opts := tinyOptions(mem)
+		opts.JournalFileBytes, opts.CacheBytes = 1<<20, 1<<20
+		e := mustOpen(t, opts)
+		l := mustLog(t, e, "a")
+		synctest.Wait() // until the next journal file is there, and with it the last snapshot
+		values = fill(t, l, n)
+		time.Sleep(idle)
+		left = mem.CrashClone(0)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 	f, err := left.Open("/data/journal/0000.j", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var found []foundBatch
 	if err := scanBatches(f, 1<<20, 0, func(h *batchHeader, pos int64, _ []byte) error {
 		found = append(found, foundBatch{batchHeader: *h, pos: pos})
 		return nil
@@ -113,7 +119,7 @@ func wantValues(t testing.TB, e *Engine, topic string, want [][]byte) {
 }
 
 func TestTornTailIsDroppedAndWrittenOver(t *testing.T) {
-	mem, values, found := journalOnly(t, 5)
+	mem, values, found := journalOnly(t, 5, 0)
 	flip(t, mem, "/data/journal/0000.j", found[5].pos+100)
 	e, err := openTiny(mem)
 	if err != nil {
@@ -135,7 +141,7 @@ func TestTornTailIsDroppedAndWrittenOver(t *testing.T) {
 
 func TestDamageBeforeWhatWasDurableIsRefusedAndNamed(t *testing.T) {
 	for _, off := range []int64{0, 5, 9, 20, 30, 40, 50, 70, 200} {
-		mem, _, found := journalOnly(t, 5)
+		mem, _, found := journalOnly(t, 5, 0)
 		flip(t, mem, "/data/journal/0000.j", found[3].pos+off)
 		e, err := openTiny(mem)
 		if err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// Dump prints a journal file, a segment, a snapshot, or all files of a data directory, for people. It only reads,
+// Dump prints a journal file, the marks, a segment, a snapshot, or all files of a data directory, for people. It only reads,
 // takes no lock, and goes on behind damage, which it names: what is printed of a directory in use may be torn.
 // An error means that something could not be read or written at all.
 func Dump(fsys vfs.FS, name string, w io.Writer) error {
@@ -86,10 +86,28 @@ func (d dumper) file(name string, size int64) error {
 	case strings.HasPrefix(string(start), "sluice-journal "):
 		d.printf("%s", start)
 		return nil
+	case magic == markMagic:
+		return d.marks(f)
 	case magic == batchMagic || strings.HasSuffix(name, ".j"):
 		return d.journal(f, size)
 	}
-	d.printf("neither a journal file nor a segment nor a snapshot\n")
+	d.printf("neither a journal file nor a mark, a segment or a snapshot\n")
+	return nil
+}
+
+func (d dumper) marks(f vfs.File) error {
+	for slot := range int64(2) {
+		b := make([]byte, markBytes)
+		if _, err := f.ReadAt(b, slot*markSlotBytes); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		m, err := decodeMark(b)
+		if err != nil {
+			d.printf("byte %d: %v\n", slot*markSlotBytes, err)
+			continue
+		}
+		d.printf("byte %d: mark %d, journal %016x, durable to LSN %d, snapshot %d\n", slot*markSlotBytes, m.sequence, m.journal, m.durable, m.snapshot)
+	}
 	return nil
 }
 

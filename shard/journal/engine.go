@@ -31,6 +31,7 @@ type Engine struct {
 	lock    io.Closer
 	table   *table
 	journal *journal
+	marks   *marker
 	queue   *commitQueue
 	budget  *budget
 	flusher *flusher
@@ -180,7 +181,7 @@ func (e *Engine) Close() error {
 
 // release gives back what Open took. It works after a half-done start.
 func (e *Engine) release() error {
-	errs := []error{e.files.close(), e.journal.close()}
+	errs := []error{e.files.close(), e.journal.close(), e.marks.close()}
 	e.metrics.close()
 	if e.lock != nil {
 		errs = append(errs, e.lock.Close())

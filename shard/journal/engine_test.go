@@ -58,6 +58,7 @@ func TestAnIdleEngineDoesNothing(t *testing.T) {
 		e := mustOpen(t, tinyOptions(disk))
 		defer e.Close()
 		fill(t, mustLog(t, e, "a"), 10)
+		time.Sleep(2 * markAfter)
 		synctest.Wait()
 		calls := disk.Calls()
 		time.Sleep(24 * time.Hour)

@@ -140,7 +140,8 @@ func TestALogBecomesEssentialOnlyBetweenTakeBacks(t *testing.T) {
 	e.queue.setFull(shard.ErrNoSpace)
 	l.mu.Lock() // holds up the take-back at the first record
 	left := make(chan *batch)
-	go func() { left <- (&committer{e: e}).takeBack(e.queue.take()) }()
+	batch, _ := e.queue.take(nil)
+	go func() { left <- (&committer{e: e}).takeBack(batch) }()
 	for e.queue.taking.TryLock() {
 		e.queue.taking.Unlock()
 		runtime.Gosched()

@@ -42,7 +42,7 @@ type flusher struct {
 
 	// Of the goroutine alone.
 	dirty    map[*openFile]struct{} // written since they were last synced
-	newFiles map[uint64]bool        // logs with new segments in a directory that is not synced; true: the directory is new too
+	newFiles map[uint64]*logState   // logs with new segments in a directory that is not synced
 	snapshot uint64                 // number of the newest snapshot
 	replays  bool                   // recovery reads the journal: active segments may be missing, see stillThere
 	buf      []byte
@@ -51,7 +51,7 @@ type flusher struct {
 func newFlusher(e *Engine) *flusher {
 	return &flusher{
 		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}),
-		dirty: map[*openFile]struct{}{}, newFiles: map[uint64]bool{}, sinceFree: freeEvery,
+		dirty: map[*openFile]struct{}{}, newFiles: map[uint64]*logState{}, sinceFree: freeEvery,
 	}
 }
 
@@ -300,15 +300,11 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 	}
 	*active = segment{base: first.base, end: first.base, firstMillis: first.millis, lastMillis: first.millis}
 	dir := path.Join(f.e.opts.Dir, logDir(l.id))
-	if _, known := f.newFiles[l.id]; !known {
-		if _, err := f.e.opts.FS.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			if err := f.e.opts.FS.MkdirAll(dir); err != nil {
-				return nil, fullIfNoSpace(err)
-			}
-			f.newFiles[l.id] = true
-		} else {
-			f.newFiles[l.id] = false
+	if f.newFiles[l.id] == nil {
+		if err := f.makeDir(l, dir); err != nil {
+			return nil, err
 		}
+		f.newFiles[l.id] = l
 	}
 	if err := f.removeSegment(l.id, first.base); err != nil { // of a flush that the full disk cut short
 		return nil, err
@@ -323,6 +319,22 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 	active.bytes = segmentHeaderBytes
 	f.markDirty(file)
 	return file, nil
+}
+
+// makeDir makes a log's directory. One that is there may be of a process that was killed, or failed, before its name
+// was durable: if no segment is known in it, it is made again.
+func (f *flusher) makeDir(l *logState, dir string) error {
+	if l.dirThere {
+		_, err := f.e.opts.FS.Stat(dir)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		l.dirThere = false // a delete further on in the journal has removed it already
+	}
+	if err := removeDir(f.e.opts.FS, dir); err != nil {
+		return err
+	}
+	return fullIfNoSpace(f.e.opts.FS.MkdirAll(dir))
 }
 
 // cutTail removes what a crash left behind the bytes that count: it must not look like a part of the segment to

@@ -30,7 +30,11 @@ func makeDir(fsys vfs.FS, dir string) error {
 		if err := fsys.MkdirAll(dir); err != nil {
 			return err
 		}
-		return fsys.SyncDir(parent)
+		if err := fsys.SyncDir(parent); err != nil {
+			// Another sync of the name may lie; whoever tries again must make it again.
+			return errors.Join(err, removeIfThere(fsys, dir))
+		}
+		return nil
 	}
 	if err != nil {
 		return err
@@ -91,6 +95,9 @@ func (e *Engine) initialize() error {
 	if err := file.f.Close(); err != nil {
 		return err
 	}
+	if err := createMarks(fsys, e.opts.Dir, e.journal.id); err != nil {
+		return err
+	}
 	s := &snapshot{journal: e.journal.id, journalFiles: 1, nextTopic: 1, nextLog: 1}
 	if err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
 		return err
@@ -98,7 +105,11 @@ func (e *Engine) initialize() error {
 	if err := fsys.SyncDir(e.path("")); err != nil {
 		return err
 	}
-	return writeFile(fsys, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
+	return e.writeFormat()
+}
+
+func (e *Engine) writeFormat() error {
+	return writeFile(e.opts.FS, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
 }
 
 // checkUnused makes sure that no data is lost because only FORMAT is missing.

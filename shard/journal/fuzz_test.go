@@ -132,8 +132,21 @@ func FuzzSnapshot(f *testing.F) {
 	})
 }
 
+func FuzzMark(f *testing.F) {
+	f.Add(mark{journal: 7, sequence: 3, durable: 4096, snapshot: 2}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := decodeMark(b)
+		if err != nil {
+			return
+		}
+		if again, err := decodeMark(m.encode()); err != nil || again != m {
+			t.Fatalf("%+v, and %+v after it was encoded again: %v", m, again, err)
+		}
+	})
+}
+
 func FuzzDumpNeverPanics(f *testing.F) {
-	for _, b := range [][]byte{sampleBatch(), sampleSegment(), sampleSnapshot(), []byte("sluice-journal 1\n"), nil} {
+	for _, b := range [][]byte{sampleBatch(), sampleSegment(), sampleSnapshot(), mark{}.encode(), []byte("sluice-journal 1\n"), nil} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -101,6 +101,13 @@ func (j *journal) append(h *batchHeader, buf []byte) error {
 	return nil
 }
 
+// needed returns the position from which on batches in the current file are needed.
+func (j *journal) needed() lsn {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return max(j.current.start, j.checkpoint)
+}
+
 // recycle frees the files whose bytes are all before the checkpoint, which is durable.
 func (j *journal) recycle(checkpoint lsn) {
 	j.mu.Lock()

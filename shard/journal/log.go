@@ -42,6 +42,8 @@ type logState struct {
 	settings   shard.Settings
 	shrinking  bool // a trim by size is on its way, see retain.go
 
+	dirThere bool // its directory's name is durable; of the flusher alone
+
 	// Guarded by the flusher's lock.
 	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
 	since   lsn // of the oldest unflushed entry, while in the heap

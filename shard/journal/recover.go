@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 const (
@@ -27,9 +28,12 @@ func (e *Engine) corrupt(name string, pos int64, format string, args ...any) err
 // recover brings back what was acknowledged: the newest snapshot, and what the journal says after it.
 //
 // What a killed process wrote may be in the page cache only. Nothing of it may be shown, or built upon, that a
-// power loss could take back: so what is found is synced first.
+// power loss could take back: so what is found is made durable first.
 func (e *Engine) recover() error {
 	start := time.Now()
+	if err := e.openMarks(); err != nil {
+		return err
+	}
 	s, err := e.loadSnapshot()
 	if err != nil {
 		return err
@@ -37,17 +41,15 @@ func (e *Engine) recover() error {
 	if err := e.openJournalFiles(int(s.journalFiles)); err != nil {
 		return err
 	}
-	for _, dir := range []string{metaDir, journalDir, shardsDir, ""} {
-		if err := e.opts.FS.SyncDir(e.path(dir)); err != nil {
-			return err
-		}
-	}
 	found, err := e.scanJournal()
 	if err != nil {
 		return err
 	}
 	chain, err := e.chain(found, s)
 	if err != nil {
+		return err
+	}
+	if err := e.renew(found, s); err != nil {
 		return err
 	}
 	if err := e.position(chain, found, s); err != nil {
@@ -58,12 +60,6 @@ func (e *Engine) recover() error {
 	}
 	if err := e.checkSegments(); err != nil {
 		return err
-	}
-	if len(e.journal.files) > int(s.journalFiles) {
-		// A crash came between making a file and saying so. Say so before it is used.
-		if err := e.flusher.checkpoint(); err != nil && !isFullError(err) {
-			return err
-		}
 	}
 	e.opts.Logger.Info("log engine is ready", "dir", e.opts.Dir, "topics", len(e.table.topics), "batches_replayed", len(chain),
 		"took", time.Since(start))
@@ -79,6 +75,9 @@ func (e *Engine) loadSnapshot() (*snapshot, error) {
 		return nil, e.corrupt(metaDir, 0, "there is no snapshot")
 	}
 	newest := numbers[len(numbers)-1]
+	if last := e.marks.last.snapshot; newest < last {
+		return nil, e.corrupt(snapshotName(last), 0, "the file is missing, which %s says was durable", e.path(markName))
+	}
 	name := snapshotName(newest)
 	b, err := readFile(e.opts.FS, e.path(name), 4<<30)
 	if err != nil {
@@ -176,8 +175,11 @@ func (e *Engine) chain(found []foundBatch, s *snapshot) ([]foundBatch, error) {
 			return nil, e.brokenChain(chain, next, fmt.Sprintf("%s says at byte %d that it was durable", e.path(b.file.name), b.pos))
 		}
 	}
-	if next < s.durable {
+	switch {
+	case next < s.durable:
 		return nil, e.brokenChain(chain, next, "the newest snapshot says that it was durable")
+	case next < e.marks.last.durable:
+		return nil, e.brokenChain(chain, next, e.path(markName)+" says that it was durable")
 	}
 	return chain, nil
 }
@@ -191,6 +193,37 @@ func (e *Engine) brokenChain(chain []foundBatch, at lsn, why string) error {
 		where, pos = last.file, last.pos+last.padded()
 	}
 	return e.corrupt(where.name, pos, "the batch with LSN %d is not there, or begins another file; %s", at, why)
+}
+
+// renew makes the names durable that the start goes by. They may be in memory only: the process before may have been
+// killed before it synced them, or its sync of the directory may have failed, after which another one proves nothing.
+// So they are made again. What no snapshot speaks of was not used yet, and goes.
+func (e *Engine) renew(found []foundBatch, s *snapshot) error {
+	fsys, j := e.opts.FS, e.journal
+	known := min(len(j.files), int(s.journalFiles))
+	for _, b := range found {
+		if slices.Contains(j.files[known:], b.file) {
+			return e.corrupt(metaDir, 0, "the newest snapshot is missing: the one there does not know %s, which has been written to",
+				e.path(b.file.name))
+		}
+	}
+	for _, f := range j.files[known:] {
+		if err := errors.Join(f.f.Close(), removeIfThere(fsys, e.path(f.name))); err != nil {
+			return err
+		}
+	}
+	j.files = j.files[:known]
+	if e.flusher.snapshot == 1 { // the first start: FORMAT was the last that was made
+		if err := e.writeFormat(); err != nil && !vfs.IsNoSpace(err) {
+			return err
+		}
+	}
+	now := e.flusher.snapshot + 1
+	if err := fsys.Rename(e.path(snapshotName(e.flusher.snapshot)), e.path(snapshotName(now))); err != nil {
+		return err
+	}
+	e.flusher.snapshot = now
+	return fsys.SyncDir(e.path(metaDir))
 }
 
 // position sets up the journal to go on behind the chain.

@@ -207,7 +207,10 @@ func TestOfTwoBatchesInOnePlaceTheLaterStartsCounts(t *testing.T) {
 	}
 	older := batchHeader{epoch: 1, generation: 2, length: blockBytes}
 	newer := batchHeader{epoch: 2, generation: 1, length: blockBytes}
+	e.marks.turn <- struct{}{}
+	e.marks.last = mark{}
 	chain, err := e.chain([]foundBatch{{batchHeader: older}, {batchHeader: newer}}, &snapshot{})
+	<-e.marks.turn
 	if err != nil || len(chain) != 1 || chain[0].epoch != 2 {
 		t.Errorf("%+v, %v; want the batch of epoch 2", chain, err)
 	}

@@ -338,7 +338,7 @@ func (t *table) load(e *Engine, s *snapshot) error {
 			}
 			ids[sl.id] = true
 			l := &logState{e: e, id: sl.id, topic: st.name, partition: i, first: sl.first, flushed: sl.flushed,
-				durable: sl.flushed, next: sl.flushed, lastMillis: sl.lastMillis, segments: sl.segments}
+				durable: sl.flushed, next: sl.flushed, lastMillis: sl.lastMillis, segments: sl.segments, dirThere: len(sl.segments) > 0}
 			if n := len(l.segments); n > 0 && !l.segments[n-1].sealed {
 				l.index.start = l.segments[n-1].bytes
 			}

@@ -1,13 +1,11 @@
 package vfs
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -326,76 +324,4 @@ func (m *Mem) Free(dir string) (int64, error) {
 		return 1 << 50, nil
 	}
 	return max(0, m.capacity-m.used), nil
-}
-
-// FailSync does to a file what a kernel does when its sync fails: the bytes that are not on disk stay in memory, but
-// count as written. Only those that are written again get to the disk with a later sync. A hook that fails a
-// Datasync may call it.
-func (m *Mem) FailSync(name string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.find(name).data.failSync()
-}
-
-// Crash is CrashClone, and the end of the original: every later call fails with ErrCrashed, one that is under way
-// too, so that nobody can take for durable what the clone has not seen.
-func (m *Mem) Crash(seed uint64) *Mem {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.crashed = true
-	return m.crashClone(seed)
-}
-
-// CrashClone returns the file system as a power loss now would leave it: what was synced, and of the rest a
-// part that the seed decides. The seed 0 loses all of the rest. The clone is independent, and all that it
-// holds is durable in it.
-func (m *Mem) CrashClone(seed uint64) *Mem {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.crashClone(seed)
-}
-
-func (m *Mem) crashClone(seed uint64) *Mem {
-	c := &memCloner{lucky: func() bool { return false }, to: NewMem(), nodes: map[*memNode]*memNode{}}
-	if seed != 0 {
-		rng := rand.New(rand.NewPCG(seed, 0))
-		odds := []float64{0, 0.1, 0.5, 0.9, 1}[rng.IntN(5)]
-		c.lucky = func() bool { return rng.Float64() < odds }
-	}
-	c.to.root = c.node(m.root)
-	c.to.capacity = m.capacity
-	return c.to
-}
-
-type memCloner struct {
-	lucky func() bool
-	to    *Mem
-	nodes map[*memNode]*memNode
-}
-
-func (c *memCloner) node(n *memNode) *memNode {
-	if done := c.nodes[n]; done != nil {
-		return done
-	}
-	out := &memNode{}
-	c.nodes[n] = out
-	if n.data != nil {
-		out.data = n.data.crash(c.lucky)
-		c.to.used += out.data.space()
-		return out
-	}
-	entries := maps.Clone(n.synced)
-	for _, change := range n.changes {
-		if c.lucky() {
-			change.apply(entries)
-		}
-	}
-	out.entries = map[string]*memNode{}
-	for _, name := range slices.SortedFunc(maps.Keys(entries), cmp.Compare) {
-		child := c.node(entries[name])
-		child.refs++
-		out.entries[name] = child
-	}
-	out.synced = maps.Clone(out.entries)
-	return out
 }

@@ -3,7 +3,6 @@ package vfs
 import (
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 	"syscall"
 )
@@ -12,13 +11,19 @@ const pageBytes = 4096
 
 // memData is a file's bytes, and what of them a crash may take back. Guarded by Mem.mu.
 type memData struct {
-	pages []*[pageBytes]byte // nil for zeros, so that zero-filled files cost nothing
+	pages []memPage // clones share them until they are written to
 	size  int64
 	alloc int64 // preallocated up to here
 
 	syncedSize int64
 	old        map[int64][]byte // unsynced sectors, with what they hold on disk
 	lost       map[int64][]byte // sectors whose sync failed, likewise; no sync brings them to the disk
+}
+
+// memPage is a part of a file.
+type memPage struct {
+	bytes *[pageBytes]byte // nil for zeros, so that zero-filled files cost nothing
+	own   bool             // nobody else has it; else it must not be written to
 }
 
 func newMemData() *memData { return &memData{old: map[int64][]byte{}, lost: map[int64][]byte{}} }
@@ -28,8 +33,8 @@ func (d *memData) space() int64 { return max(d.size, d.alloc) }
 func (d *memData) readAt(p []byte, off int64) {
 	for len(p) > 0 {
 		n := min(len(p), int(pageBytes-off%pageBytes))
-		if i := off / pageBytes; i < int64(len(d.pages)) && d.pages[i] != nil {
-			copy(p[:n], d.pages[i][off%pageBytes:])
+		if i := off / pageBytes; i < int64(len(d.pages)) && d.pages[i].bytes != nil {
+			copy(p[:n], d.pages[i].bytes[off%pageBytes:])
 		} else {
 			clear(p[:n])
 		}
@@ -43,13 +48,18 @@ func (d *memData) store(p []byte, off int64) {
 		n := min(len(p), int(pageBytes-off%pageBytes))
 		i := off / pageBytes
 		if i >= int64(len(d.pages)) {
-			d.pages = append(d.pages, make([]*[pageBytes]byte, i+1-int64(len(d.pages)))...)
+			d.pages = append(d.pages, make([]memPage, i+1-int64(len(d.pages)))...)
 		}
-		if d.pages[i] == nil && slices.ContainsFunc(p[:n], func(b byte) bool { return b != 0 }) {
-			d.pages[i] = new([pageBytes]byte)
+		page := &d.pages[i]
+		switch {
+		case page.bytes == nil && slices.ContainsFunc(p[:n], func(b byte) bool { return b != 0 }):
+			*page = memPage{bytes: new([pageBytes]byte), own: true}
+		case page.bytes != nil && !page.own:
+			b := *page.bytes
+			*page = memPage{bytes: &b, own: true}
 		}
-		if d.pages[i] != nil {
-			copy(d.pages[i][off%pageBytes:], p[:n])
+		if page.bytes != nil {
+			copy(page.bytes[off%pageBytes:], p[:n])
 		}
 		p, off = p[n:], off+int64(n)
 	}
@@ -94,46 +104,6 @@ func (d *memData) truncate(size int64) {
 func (d *memData) sync() {
 	d.syncedSize = d.size
 	clear(d.old)
-}
-
-func (d *memData) failSync() {
-	maps.Copy(d.lost, d.old)
-	clear(d.old)
-}
-
-func (d *memData) crash(lucky func() bool) *memData {
-	out := newMemData()
-	out.pages = make([]*[pageBytes]byte, len(d.pages))
-	for i, p := range d.pages {
-		if p != nil {
-			c := *p
-			out.pages[i] = &c
-		}
-	}
-	out.size = d.syncedSize
-	if d.size != d.syncedSize && lucky() {
-		out.size = d.size
-	}
-	sectors := make([]int64, 0, len(d.old))
-	for s := range d.old {
-		sectors = append(sectors, s)
-	}
-	slices.Sort(sectors)
-	for _, s := range sectors {
-		if !lucky() {
-			out.store(d.old[s], s*sectorBytes)
-		}
-	}
-	for s, before := range d.lost {
-		out.store(before, s*sectorBytes)
-	}
-	// Bytes past the end read as zeros should the file grow again.
-	if end := int64(len(out.pages)) * pageBytes; end > out.size {
-		out.store(make([]byte, end-out.size), out.size)
-	}
-	out.alloc = out.size
-	out.syncedSize = out.size
-	return out
 }
 
 type memFile struct {

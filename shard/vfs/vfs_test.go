@@ -347,3 +347,56 @@ func TestInjectorFailsAsTold(t *testing.T) {
 		t.Errorf("%d calls", i.Calls())
 	}
 }
+
+func TestNamesThatFailedToSyncReachTheDiskOnlyWhenChangedAgain(t *testing.T) {
+	m := NewMem()
+	for _, name := range []string{"/lost", "/renamed.tmp"} {
+		must(t, write(t, m, name, "x").Sync())
+	}
+	m.FailSyncDir("/")
+	must(t, m.Rename("/renamed.tmp", "/renamed"))
+	must(t, m.SyncDir("/"))
+	for seed := range uint64(20) {
+		names, err := m.CrashClone(seed).List("/")
+		must(t, err)
+		if diff := cmp.Diff([]string{"renamed"}, names); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+	}
+	if got := read(t, m, "/lost"); got != "x" {
+		t.Errorf("before the crash %q", got)
+	}
+}
+
+func TestAKillLeavesWhatAPowerLossMayStillTake(t *testing.T) {
+	m := NewMem()
+	f := write(t, m, "/f", "old")
+	must(t, f.Sync())
+	must(t, m.SyncDir("/"))
+	_, err := f.WriteAt([]byte("new"), 0)
+	must(t, err)
+	write(t, m, "/g", "g")
+	must(t, m.Remove("/g"))
+	write(t, m, "/h", "hh")
+	killed := m.KillClone()
+	if got := read(t, killed, "/f") + read(t, killed, "/h"); got != "newhh" {
+		t.Errorf("after the kill %q", got)
+	}
+	if killed.Used() != 5 {
+		t.Errorf("%d bytes used", killed.Used())
+	}
+	lost := killed.CrashClone(0)
+	if got := read(t, lost, "/f"); got != "old" {
+		t.Errorf("after the kill and a power loss %q", got)
+	}
+	g, err := killed.Open("/f", true)
+	must(t, err)
+	defer g.Close()
+	_, err = g.WriteAt([]byte("else"), 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte("mine"), 0)
+	must(t, err)
+	if got := read(t, m, "/f") + read(t, killed, "/f") + read(t, lost, "/f"); got != "mineelseold" {
+		t.Errorf("clones share what is written: %q", got)
+	}
+}

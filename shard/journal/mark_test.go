@@ -1,0 +1,165 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"syscall"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+func wantDamage(t *testing.T, e *Engine, err error, file string, pos int64) {
+	t.Helper()
+	if err == nil {
+		e.Close()
+	}
+	var damage *shard.CorruptError
+	if !errors.As(err, &damage) || damage.File != file || damage.Offset != pos {
+		t.Errorf("open: %v, want damage of %s at byte %d", err, file, pos)
+	}
+}
+
+func TestDamageOfTheLastBatchIsNoticedOnceNothingFollowedForAWhile(t *testing.T) {
+	mem, values, found := journalOnly(t, 5, 2*markAfter)
+	last := found[len(found)-1]
+	for _, off := range []int64{0, 5, 9, 20, 40, 50, 100} {
+		left := mem.CrashClone(0)
+		flip(t, left, "/data/journal/0000.j", last.pos+off)
+		e, err := openTiny(left)
+		wantDamage(t, e, err, "/data/journal/0000.j", last.pos)
+	}
+	e, err := openTiny(mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	wantValues(t, e, "a", values)
+}
+
+func TestAJournalFileOfZerosIsNoticed(t *testing.T) {
+	mem, _, found := journalOnly(t, 5, 0)
+	f, err := mem.Open("/data/journal/0000.j", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, found[5].pos+found[5].padded()), 0); err != nil {
+		t.Fatal(err)
+	}
+	e, err := openTiny(mem)
+	wantDamage(t, e, err, "/data/journal/0000.j", 0)
+}
+
+func TestAMissingSnapshotIsMissedThoughAnOlderOneIsThere(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, tinyOptions(mem))
+	fill(t, mustLog(t, e, "a"), 3)
+	numbers, err := listSnapshots(mem, "/data")
+	if err != nil || len(numbers) != 1 {
+		t.Fatalf("snapshots %v, %v; want one", numbers, err)
+	}
+	older, err := readFile(mem, path.Join("/data", snapshotName(numbers[0])), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(mem, "/data", snapshotName(numbers[0]), older); err != nil {
+		t.Fatal(err)
+	}
+	newest := path.Join("/data", snapshotName(numbers[0]+1))
+	if err := mem.Remove(newest); err != nil {
+		t.Fatal(err)
+	}
+	e, err = Open(tinyOptions(mem))
+	wantDamage(t, e, err, newest, 0)
+}
+
+func TestOneOfTheTwoMarksIsEnough(t *testing.T) {
+	mem, values, _ := journalOnly(t, 5, 2*markAfter)
+	for slot := range int64(2) {
+		left := mem.CrashClone(0)
+		flip(t, left, "/data/journal/mark", slot*markSlotBytes+30)
+		e, err := openTiny(left)
+		if err != nil {
+			t.Fatalf("without mark %d: %v", slot, err)
+		}
+		wantValues(t, e, "a", values)
+		e.Close()
+	}
+	for slot := range int64(2) {
+		flip(t, mem, "/data/journal/mark", slot*markSlotBytes+30)
+	}
+	e, err := openTiny(mem)
+	wantDamage(t, e, err, "/data/journal/mark", 0)
+}
+
+// Once the sync of a directory has failed, another one may report success for names that it does not bring to the disk.
+// Whoever starts then must not build upon them.
+func TestWhatFollowsAFailedDirectorySyncSurvivesPowerLoss(t *testing.T) {
+	for failing := 1; ; failing++ {
+		mem := vfs.NewMem()
+		disk := vfs.Inject(mem)
+		syncs := 0
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op != vfs.OpSyncDir {
+				return nil
+			}
+			if syncs++; syncs != failing {
+				return nil
+			}
+			mem.FailSyncDir(c.Name)
+			return syscall.EIO
+		})
+		opts := tinyOptions(disk)
+		opts.eager = true // a checkpoint after every batch
+		var values [][]byte
+		e, err := Open(opts)
+		if err == nil {
+			values = fillSome(t, e, 60)
+			e.Close()
+		}
+		failed := syncs >= failing
+		opts.FS = mem
+		e = mustOpen(t, opts)
+		values = append(values, fill(t, mustLog(t, e, "a"), 60)...)
+		opts.FS = mem.CrashClone(0)
+		e.Close()
+		if e, err = Open(opts); err != nil {
+			t.Fatalf("after a failure of sync %d of a directory, and a power loss: %v", failing, err)
+		}
+		got, err := readEverything(t.Context(), mustLog(t, e, "a"))
+		if err != nil || len(got) < len(values) {
+			t.Fatalf("after a failure of sync %d of a directory, and a power loss: %d records of %d, %v", failing, len(got), len(values), err)
+		}
+		e.Close()
+		if !failed {
+			return
+		}
+	}
+}
+
+// fillSome appends up to n records until the engine fails, and returns the values of those that were acknowledged.
+func fillSome(t *testing.T, e *Engine, n int) [][]byte {
+	t.Helper()
+	if e.Create(t.Context(), "a", 1) != nil {
+		return nil
+	}
+	l, err := e.Open(t.Context(), "a", 0)
+	if err != nil {
+		return nil
+	}
+	var values [][]byte
+	for i := range n {
+		v := fmt.Appendf(nil, "record %d %0100d", i, i)
+		if _, err := l.Append(t.Context(), []shard.Record{{Value: v}}).Wait(t.Context()); err != nil {
+			break
+		}
+		values = append(values, v)
+	}
+	return values
+}
