@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/seed-462d9463/sluice/shard"
 )
 
 // Config is what an operator sets for all streams, or for some by name.
@@ -16,6 +18,10 @@ type Config struct {
 	// ShardQuota is how many open shards the provisioned streams of one account may have in one region; 0
 	// for any number. AWS starts accounts with 200 or more; a machine of one's own needs no such guard.
 	ShardQuota int `yaml:"shard_quota" env:"SHARD_QUOTA"`
+
+	// RetentionBytes bounds what each shard takes on disk: beyond it the oldest records go, in whole segments and
+	// before their time. 0 for no bound but time.
+	RetentionBytes int64 `yaml:"retention_bytes" env:"RETENTION_BYTES"`
 
 	// Streams has settings for single streams, by name, in every account and region.
 	Streams map[string]StreamConfig `yaml:"streams" env:"-"`
@@ -30,6 +36,10 @@ type StreamConfig struct {
 	WriteRecords *int `yaml:"write_records"`
 	ReadBytes    *int `yaml:"read_bytes"`
 	ReadCalls    *int `yaml:"read_calls"`
+	// RetentionBytes is Config.RetentionBytes for this stream; 0 means none.
+	RetentionBytes *int64 `yaml:"retention_bytes"`
+	// Compress is false if what the shards keep is not to be compressed.
+	Compress *bool `yaml:"compress"`
 }
 
 const (
@@ -52,6 +62,9 @@ func (c *Config) Validate() error {
 	if c.ShardQuota < 0 {
 		problems = append(problems, fmt.Errorf("shard_quota: %d, must be 0 or more", c.ShardQuota))
 	}
+	if c.RetentionBytes < 0 {
+		problems = append(problems, fmt.Errorf("retention_bytes: %d, must be 0 or more", c.RetentionBytes))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Streams)) {
 		if err := c.Streams[name].validate(name); err != nil {
 			problems = append(problems, err)
@@ -67,6 +80,9 @@ func (c StreamConfig) validate(name string) error {
 	}
 	if c.Limits != "" && c.Limits != limitsAWS && c.Limits != limitsOff {
 		problems = append(problems, fmt.Errorf(`streams.%s.limits: %q, must be "aws" or "off"`, name, c.Limits))
+	}
+	if c.RetentionBytes != nil && *c.RetentionBytes < 0 {
+		problems = append(problems, fmt.Errorf("streams.%s.retention_bytes: %d, must be 0 or more", name, *c.RetentionBytes))
 	}
 	for _, f := range c.fields(&Limits{}) {
 		if f.set != nil && (*f.set < 0 || *f.set > maxLimit) {
@@ -90,6 +106,17 @@ func (c StreamConfig) fields(limits *Limits) []limitField {
 		{"read_bytes", c.ReadBytes, &limits.ReadBytes},
 		{"read_calls", c.ReadCalls, &limits.ReadCalls},
 	}
+}
+
+// settingsFor are what the logs of the named stream are told.
+func (c *Config) settingsFor(name string) shard.Settings {
+	settings := shard.Settings{RetentionBytes: c.RetentionBytes}
+	override := c.Streams[name]
+	if override.RetentionBytes != nil {
+		settings.RetentionBytes = *override.RetentionBytes
+	}
+	settings.Plain = override.Compress != nil && !*override.Compress
+	return settings
 }
 
 // limitsFor are the limits of each shard of the named stream.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-462d9463/sluice/shard"
 )
 
 func TestLimitsAreAWSsUnlessTheConfigurationSaysOtherwise(t *testing.T) {
@@ -41,16 +43,44 @@ streams:
 	}
 }
 
+func TestShardsKeepWhatTheConfigurationSays(t *testing.T) {
+	config := DefaultConfig()
+	err := yaml.Unmarshal([]byte(`
+retention_bytes: 1000000
+streams:
+  endless: {retention_bytes: 0}
+  wide: {retention_bytes: 5000000000, compress: true}
+  plain: {compress: false}
+`), &config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]shard.Settings{
+		"any":     {RetentionBytes: 1000000},
+		"endless": {},
+		"wide":    {RetentionBytes: 5000000000},
+		"plain":   {RetentionBytes: 1000000, Plain: true},
+	} {
+		if diff := cmp.Diff(want, config.settingsFor(name)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestEverythingWrongInAConfigurationIsNamed(t *testing.T) {
-	negative := -1
-	config := Config{Limits: "none", ShardQuota: -2, Streams: map[string]StreamConfig{
-		"not a name": {}, "clicks": {Limits: "on", ReadBytes: &negative},
+	negative, less := -1, int64(-2)
+	config := Config{Limits: "none", ShardQuota: -2, RetentionBytes: -3, Streams: map[string]StreamConfig{
+		"not a name": {}, "clicks": {Limits: "on", ReadBytes: &negative, RetentionBytes: &less},
 	}}
 	err := config.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, part := range []string{`limits: "none"`, "shard_quota: -2", `"not a name"`, `streams.clicks.limits: "on"`, "streams.clicks.read_bytes: -1"} {
+	for _, part := range []string{`limits: "none"`, "shard_quota: -2", `"not a name"`, `streams.clicks.limits: "on"`, "streams.clicks.read_bytes: -1",
+		"retention_bytes: -3", "streams.clicks.retention_bytes: -2"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is missing in: %v", part, err)
 		}

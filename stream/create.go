@@ -89,7 +89,11 @@ func (s *Service) Create(ctx context.Context, name Name, options CreateOptions) 
 		}
 	}
 	d := newDefinition(name, options, time.Now())
-	if err := s.engine.Create(ctx, d.Topic, len(d.Shards)); err != nil {
+	err = s.engine.Create(ctx, d.Topic, len(d.Shards))
+	if err == nil {
+		err = s.engine.Configure(ctx, d.Topic, s.config.settingsFor(name.Name))
+	}
+	if err != nil {
 		s.deleteLogs(ctx, name, d.Topic)
 		return fmt.Errorf("create the logs of stream %s: %w", name, err)
 	}

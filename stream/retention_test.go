@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -305,5 +306,48 @@ func TestDeletedStreamsLeaveTheQueue(t *testing.T) {
 	defer w.mu.RUnlock()
 	if len(w.retention.queue) != 0 || len(w.streams) != 0 {
 		t.Errorf("%d partitions of deleted streams are waited for, %d streams remembered", len(w.retention.queue), len(w.streams))
+	}
+}
+
+// The bound on a shard's size holds for streams made now and, after a restart, for those that were there.
+func TestShardsDropTheirOldestRecordsBeyondTheirSize(t *testing.T) {
+	engine := &forgetful{Memory: shardtest.NewMemory()}
+	w := newWorld(t, engine, limitsOffIn)
+	old := w.create("old", CreateOptions{Shards: 1})
+	fill := func(name Name) []string {
+		for i := range 10 {
+			w.put(name, text(fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000))))
+		}
+		return w.values(name, ShardID(0), StartAt{Type: TrimHorizon})
+	}
+	if n := len(fill(old)); n != 10 {
+		t.Errorf("%d records without a bound", n)
+	}
+	two, none := int64(2500), int64(0)
+	w.config.RetentionBytes = 4500
+	w.config.Streams = map[string]StreamConfig{"small": {RetentionBytes: &two}, "endless": {RetentionBytes: &none}}
+	engine.forget(t)
+	w.restart()
+	if n := len(w.values(old, ShardID(0), StartAt{Type: TrimHorizon})); n != 5 {
+		t.Errorf("%d records are left of the old stream", n)
+	}
+	for name, want := range map[string]int{"new": 5, "small": 3, "endless": 10} {
+		got := fill(w.create(name, CreateOptions{Shards: 1}))
+		if len(got) != want || !strings.HasPrefix(got[len(got)-1], "9 ") {
+			t.Errorf("%s has %d records, want the newest %d", name, len(got), want)
+		}
+	}
+}
+
+// forgetful forgets settings at its end, as engines may.
+type forgetful struct{ *shardtest.Memory }
+
+func (f *forgetful) forget(t *testing.T) {
+	topics, err := f.Topics(t.Context())
+	for _, topic := range topics {
+		err = errors.Join(err, f.Configure(t.Context(), topic.Name, shard.Settings{}))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -68,10 +68,10 @@ func New(ctx context.Context, options Options) (*Service, error) {
 		engine: options.Engine, catalog: options.Catalog, config: options.Config, logger: logger,
 		retention: newRetention(logger), started: time.Now(), streams: map[Name]*stream{},
 	}
-	if err := s.removeOrphans(ctx); err != nil {
+	err := s.adoptLogs(ctx)
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	if s.metrics, err = newMetrics(options.Registerer); err != nil {
 		return nil, fmt.Errorf("stream metrics: %w", err)
 	}
@@ -92,23 +92,30 @@ func (s *Service) Close() error {
 	return nil
 }
 
-// removeOrphans deletes topics that no stream in the catalog has. A document that cannot be read is an error:
-// its topic must not be taken for an orphan.
-func (s *Service) removeOrphans(ctx context.Context) error {
-	owned := map[string]bool{}
+// adoptLogs tells the logs of the streams in the catalog their settings, which the engine forgets when it ends, and
+// deletes the topics that no stream has. A document that cannot be read is an error: its topic must not be taken for
+// an orphan.
+func (s *Service) adoptLogs(ctx context.Context) error {
+	owned := map[string]shard.Settings{}
 	for _, e := range s.catalog.All(kind) {
 		d, err := decodeDefinition(e.Value)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", nameOf(e.Key), err)
 		}
-		owned[d.Topic] = true
+		owned[d.Topic] = s.config.settingsFor(e.Key.Name)
 	}
 	topics, err := s.engine.Topics(ctx)
 	if err != nil {
 		return fmt.Errorf("list the logs' topics: %w", err)
 	}
 	for _, t := range topics {
-		if !strings.HasPrefix(t.Name, topicPrefix) || owned[t.Name] {
+		if !strings.HasPrefix(t.Name, topicPrefix) {
+			continue
+		}
+		if settings, ok := owned[t.Name]; ok {
+			if err := s.engine.Configure(ctx, t.Name, settings); err != nil {
+				return fmt.Errorf("configure the logs of topic %s: %w", t.Name, err)
+			}
 			continue
 		}
 		s.logger.Info("removing the logs of a stream whose creation or deletion was cut off", "topic", t.Name)

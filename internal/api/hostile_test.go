@@ -407,7 +407,10 @@ func TestErrorsOfTheServerSayWhatTheyMay(t *testing.T) {
 		status int
 		text   string
 	}{
-		{fmt.Errorf("write: %w", shard.ErrNoSpace), 503, "There is no space left on the server's disk."},
+		{fmt.Errorf("write: %w", shard.ErrNoSpace), 503, "There is no space left on the server's disk (no room for more records)."},
+		{fmt.Errorf("write: %w", &shard.NoSpaceError{Place: "/secret/path", Free: 3 << 20, Keep: 64 << 20, Cause: errors.New("/secret")}), 503,
+			"There is no space left on the server's disk (3.0 MiB are free, 64.0 MiB must stay free). Reads, deliveries and deletions go on; " +
+				"writing works again when there is room"},
 		{shard.ErrClosed, 503, "The server is shutting down."},
 		{errors.New("/secret/path is broken"), 500, "Internal service failure."},
 		{&shard.CorruptError{File: "/secret/path"}, 500, "Internal service failure."},

@@ -111,10 +111,12 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 	s := f.e.table.snapshot()
 	s.journal, s.epoch, s.generation = f.e.journal.id, f.e.journal.epoch, generation
 	s.checkpoint, s.durable, s.journalFiles = at, durable, uint64(journalFiles)
-	if err := writeSnapshot(f.e.opts.FS, f.e.opts.Dir, f.snapshot+1, s); err != nil {
+	size, err := writeSnapshot(f.e.opts.FS, f.e.opts.Dir, f.snapshot+1, s)
+	if err != nil {
 		return fmt.Errorf("write snapshot: %w", fullIfNoSpace(err))
 	}
 	f.snapshot++
+	f.snapshotBytes.Store(int64(size))
 	if err := f.e.marks.write(lsn(f.e.durable.Load()), f.snapshot); err != nil {
 		return err
 	}

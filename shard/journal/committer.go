@@ -105,6 +105,13 @@ func (b *batch) add(en *entry) {
 	b.records = b.records || en.ordinary()
 }
 
+func (b *batch) recordCount() (n int64) {
+	for _, en := range b.entries {
+		n += int64(en.end - en.base)
+	}
+	return n
+}
+
 // takes tells whether an entry fits in. Every batch takes at least one.
 func (b *batch) takes(en *entry) bool {
 	return len(b.entries) == 0 || b.bytes+int64(len(en.buf)) <= batchBytes
@@ -297,7 +304,7 @@ func (c *committer) commit(b *batch) (*batch, error) {
 		}
 	}
 	c.publish(b, h)
-	c.e.metrics.committed(len(b.entries), len(buf), time.Since(start))
+	c.e.metrics.committed(b.recordCount(), len(b.entries), len(buf), time.Since(start))
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping
 	}

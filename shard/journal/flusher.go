@@ -7,6 +7,7 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,19 +34,23 @@ type flusher struct {
 	stalled   bool // the committer waits for a journal file
 	full      error
 
-	started   uint64        // number of the last round of work
-	finished  atomic.Uint64 // number of the last round of work that has ended
-	fewFiles  atomic.Bool   // there was no space for another journal file
-	lastTry   atomic.Int64  // when the full disk was last looked at, in nanoseconds
-	isFull    atomic.Bool   // full != nil
-	sinceFree int64         // bytes written since the free space was looked at
+	started  uint64        // number of the last round of work
+	finished atomic.Uint64 // number of the last round of work that has ended
+	fewFiles atomic.Bool   // there was no space for another journal file
+	lastTry  atomic.Int64  // when the full disk was last looked at, in nanoseconds
+	isFull   atomic.Bool   // full != nil
+	low      atomic.Bool   // there is little space, see watchSpace
+
+	snapshotBytes atomic.Int64 // of the newest one
 
 	// Of the goroutine alone.
-	dirty    map[*openFile]struct{} // written since they were last synced
-	newFiles map[uint64]*logState   // logs with new segments in a directory that is not synced
-	snapshot uint64                 // number of the newest snapshot
-	replays  bool                   // recovery reads the journal: active segments may be missing, see stillThere
-	buf      []byte
+	sinceFree int64                  // bytes written since the free space was looked at
+	warned    time.Time              // when it was last warned of little space
+	dirty     map[*openFile]struct{} // written since they were last synced
+	newFiles  map[uint64]*logState   // logs with new segments in a directory that is not synced
+	snapshot  uint64                 // number of the newest snapshot
+	replays   bool                   // recovery (alone then) reads the journal: active segments may be missing, see stillThere
+	buf       []byte
 }
 
 func newFlusher(e *Engine) *flusher {

@@ -99,7 +99,7 @@ func (e *Engine) initialize() error {
 		return err
 	}
 	s := &snapshot{journal: e.journal.id, journalFiles: 1, nextTopic: 1, nextLog: 1}
-	if err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
+	if _, err := writeSnapshot(fsys, e.opts.Dir, 1, s); err != nil {
 		return err
 	}
 	if err := fsys.SyncDir(e.path("")); err != nil {

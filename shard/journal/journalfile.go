@@ -157,6 +157,16 @@ func (j *journal) add(f *journalFile) {
 	signal(j.freed)
 }
 
+// bytes returns the size of all files.
+func (j *journal) bytes() (n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.files {
+		n += f.size
+	}
+	return n
+}
+
 // count returns the number of files, and the newest generation.
 func (j *journal) count() (files int, generation uint64) {
 	j.mu.Lock()

@@ -40,7 +40,8 @@ type logState struct {
 	index      activeIndex
 	hint       readHint
 	settings   shard.Settings
-	shrinking  bool // a trim by size is on its way, see retain.go
+	shrinking  bool      // a trim by size is on its way, see retain.go
+	dropped    dropCause // of the last trim since the start
 
 	dirThere bool // its directory's name is durable; of the flusher alone
 
@@ -253,14 +254,17 @@ func (l *logState) Trim(ctx context.Context, before shard.Offset) error {
 	return l.e.change(ctx, trimChange{log: l, before: before})
 }
 
-// trim applies a durable Trim.
-func (l *logState) trim(before shard.Offset) {
+// trim applies a durable trim.
+func (l *logState) trim(before shard.Offset, cause dropCause) {
 	l.mu.Lock()
 	if l.gone || before <= l.first {
 		l.mu.Unlock()
 		return
 	}
-	l.first = before
+	if !l.e.flusher.replays { // it was counted before the restart
+		l.e.metrics.drop(cause, int64(before-l.first))
+	}
+	l.first, l.dropped = before, cause
 	n := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > before })
 	unflushed := int64(0)
 	for _, en := range l.cache[:n] {
@@ -281,6 +285,9 @@ func (l *logState) trim(before shard.Offset) {
 func (l *logState) drop() {
 	l.mu.Lock()
 	l.gone = true
+	if !l.e.flusher.replays {
+		l.e.metrics.deleted(int64(l.durable-l.first), l.segments)
+	}
 	freed := l.cut(len(l.cache))
 	unflushed := l.unflushed
 	l.unflushed = 0

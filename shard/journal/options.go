@@ -33,6 +33,9 @@ type Config struct {
 	// MinFreeBytes of disk space are left alone: with less than that, appends fail with shard.ErrNoSpace, so
 	// that trimming and deleting always have the little room that they need.
 	MinFreeBytes int64 `yaml:"min_free_bytes" env:"MIN_FREE_BYTES"`
+	// WarnFreeBytes is the free disk space below which the engine warns, in its log and its metrics; at least twice
+	// MinFreeBytes, however little is set.
+	WarnFreeBytes int64 `yaml:"warn_free_bytes" env:"WARN_FREE_BYTES"`
 }
 
 // DefaultConfig returns the settings for a server of moderate size.
@@ -45,6 +48,7 @@ func DefaultConfig() Config {
 		SegmentAge:       time.Hour,
 		MaxOpenFiles:     512,
 		MinFreeBytes:     64 << 20,
+		WarnFreeBytes:    512 << 20,
 	}
 }
 
@@ -69,6 +73,7 @@ func (c Config) validate(maxAppend int) error {
 	check(c.SegmentAge > 0, "segment_age %v: must be positive", c.SegmentAge)
 	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
 	check(c.MinFreeBytes >= 0, "min_free_bytes %d: must not be negative", c.MinFreeBytes)
+	check(c.WarnFreeBytes >= 0, "warn_free_bytes %d: must not be negative", c.WarnFreeBytes)
 	return errors.Join(errs...)
 }
 
@@ -124,6 +129,9 @@ func (o *Options) complete() error {
 	}
 	if o.MinFreeBytes == 0 {
 		o.MinFreeBytes = d.MinFreeBytes
+	}
+	if o.WarnFreeBytes == 0 {
+		o.WarnFreeBytes = d.WarnFreeBytes
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

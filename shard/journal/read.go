@@ -50,8 +50,10 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 		l.mu.Unlock()
 
 		if entries != nil {
+			l.e.metrics.fromCache.Inc()
 			return c.out, c.addEntries(entries, from)
 		}
+		l.e.metrics.fromFile.Inc()
 		next, err := l.readSegment(seg, from, c)
 		if err != nil {
 			if l.movedOn(err, from) {

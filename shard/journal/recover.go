@@ -61,8 +61,10 @@ func (e *Engine) recover() error {
 	if err := e.checkSegments(); err != nil {
 		return err
 	}
+	took := time.Since(start)
+	e.metrics.recovered(took)
 	e.opts.Logger.Info("log engine is ready", "dir", e.opts.Dir, "topics", len(e.table.topics), "batches_replayed", len(chain),
-		"took", time.Since(start))
+		"took", took)
 	return nil
 }
 
@@ -94,6 +96,7 @@ func (e *Engine) loadSnapshot() (*snapshot, error) {
 		return nil, e.corrupt(name, 0, "%v", err)
 	}
 	e.flusher.snapshot = newest
+	e.flusher.snapshotBytes.Store(int64(len(b)))
 	return s, nil
 }
 

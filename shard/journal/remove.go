@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"path"
@@ -42,6 +43,7 @@ func (f *flusher) removeTrimmed(l *logState) error {
 		n++
 	}
 	var gone []segment
+	cause := cmp.Or(l.dropped, byTrim)
 	if n > 0 {
 		gone = append(gone, l.segments[:n]...)
 		if n == len(l.segments) {
@@ -54,6 +56,7 @@ func (f *flusher) removeTrimmed(l *logState) error {
 		if err := f.removeSegment(l.id, s.base); err != nil {
 			return err
 		}
+		f.e.metrics.removed(cause, s.bytes)
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func (f *flusher) shrink(l *logState) {
 			f.tooBig(l) // the disk is full to its last block: when there is room again
 			return
 		}
-		c.apply(f.e)
+		l.trim(before, bySize)
 	}
 	if err := f.e.queue.push(en); err != nil {
 		en.apply(err)

@@ -169,8 +169,10 @@ func writeFile(fs vfs.FS, dir, name string, b []byte) error {
 	return fs.SyncDir(path.Dir(path.Join(dir, name)))
 }
 
-func writeSnapshot(fs vfs.FS, dir string, n uint64, s *snapshot) error {
-	return writeFile(fs, dir, snapshotName(n), s.encode())
+// writeSnapshot makes a snapshot durable and returns its size.
+func writeSnapshot(fs vfs.FS, dir string, n uint64, s *snapshot) (int, error) {
+	b := s.encode()
+	return len(b), writeFile(fs, dir, snapshotName(n), b)
 }
 
 // listSnapshots returns the numbers of the snapshots, ascending, and removes temporary files.

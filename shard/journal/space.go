@@ -25,7 +25,11 @@ func fullIfNoSpace(err error) error {
 	return err
 }
 
+// setFull refuses appends with an error that means a full disk, or takes them again with nil.
 func (f *flusher) setFull(err error) {
+	if err != nil {
+		err = f.describeFull(err)
+	}
 	f.mu.Lock()
 	was := f.full
 	f.full = err
@@ -39,10 +43,29 @@ func (f *flusher) setFull(err error) {
 	f.e.budget.setFull(err)
 	switch {
 	case was == nil:
-		f.e.opts.Logger.Error("no space left: appends are refused until there is some", "dir", f.e.opts.Dir, "error", err)
+		f.e.opts.Logger.Error("no space left: writes are refused until there is some; free some on this disk, delete streams, "+
+			"or keep records for a shorter time", "dir", f.e.opts.Dir, "error", err)
 	case err == nil:
-		f.e.opts.Logger.Info("there is space again: appends are accepted", "dir", f.e.opts.Dir)
+		f.e.opts.Logger.Info("there is space again: writes are accepted", "dir", f.e.opts.Dir)
 	}
+}
+
+// describeFull says how much space there is, to those who are refused.
+func (f *flusher) describeFull(err error) error {
+	var known *shard.NoSpaceError
+	if errors.As(err, &known) {
+		return err
+	}
+	known = &shard.NoSpaceError{Place: f.e.opts.Dir, Free: -1, Keep: f.keep(), Cause: err}
+	if free, err := f.e.opts.FS.Free(f.e.opts.Dir); err == nil {
+		known.Free = free
+	}
+	return known
+}
+
+// keep is what must stay free: MinFreeBytes, and what is acknowledged and not in its segment yet.
+func (f *flusher) keep() int64 {
+	return f.e.opts.MinFreeBytes + f.waiting()
 }
 
 // freeEvery is how much is written at most between two looks at the free space.
@@ -61,13 +84,31 @@ func (f *flusher) checkFree() error {
 		return nil
 	}
 	f.e.metrics.free(free)
-	f.mu.Lock()
-	keep := f.e.opts.MinFreeBytes + f.unflushed
-	f.mu.Unlock()
-	if free < keep {
-		return errFull{fmt.Errorf("%d bytes are free, %d must stay so", free, keep)}
+	f.watchSpace(free)
+	if keep := f.keep(); free < keep {
+		return &shard.NoSpaceError{Place: f.e.opts.Dir, Free: free, Keep: keep}
 	}
 	return nil
+}
+
+// warnEvery is the least time between two warnings.
+const warnEvery = 10 * time.Minute
+
+// watchSpace warns while there is little space. It is enough again only when an eighth more is free, so that a disk
+// whose free space goes to and fro is one event and not many.
+func (f *flusher) watchSpace(free int64) {
+	warn := max(f.e.opts.WarnFreeBytes, 2*f.e.opts.MinFreeBytes)
+	switch {
+	case free < warn:
+		f.low.Store(true)
+		if now := time.Now(); f.warned.IsZero() || now.Sub(f.warned) >= warnEvery {
+			f.warned = now
+			f.e.opts.Logger.Warn("little disk space is left; with less than log.min_free_bytes writes will be refused",
+				"dir", f.e.opts.Dir, "free_bytes", free, "warn_free_bytes", warn, "min_free_bytes", f.e.opts.MinFreeBytes)
+		}
+	case free >= warn+warn/8 && f.low.Swap(false):
+		f.e.opts.Logger.Info("there is enough disk space again", "dir", f.e.opts.Dir, "free_bytes", free)
+	}
 }
 
 // refuse returns why records cannot be taken now. If the disk was full it has somebody look again, but not more

@@ -120,7 +120,7 @@ func (c trimChange) encode() (uint64, []byte) {
 	return c.log.id, binary.AppendUvarint([]byte{changeTrim}, uint64(c.before))
 }
 
-func (c trimChange) apply(*Engine) { c.log.trim(c.before) }
+func (c trimChange) apply(*Engine) { c.log.trim(c.before, byTrim) }
 
 // decodeChange decodes a control frame. logs finds a log by its id; a change that is about a log that is gone is
 // nil.

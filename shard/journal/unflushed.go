@@ -94,6 +94,13 @@ func (f *flusher) requeue(l *logState) {
 	}
 }
 
+// waiting returns the charge of all unflushed entries.
+func (f *flusher) waiting() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unflushed
+}
+
 // unflushedAt returns the index of the first entry that is not flushed. The log's lock is held.
 func (l *logState) unflushedAt() int {
 	n := len(l.cache)

@@ -40,6 +40,7 @@ func TestAFullDiskRefusesWritesAndLosesNothing(t *testing.T) {
 	t.Cleanup(s.kill) // before the unmount
 	s.start()
 	createStream(t, s, "clicks", 2)
+	createStream(t, s, "spare", 1)
 
 	l := newLedger()
 	n := 0
@@ -66,8 +67,28 @@ func TestAFullDiskRefusesWritesAndLosesNothing(t *testing.T) {
 		t.Fatalf("not an AWS error: %v", full)
 	}
 	t.Logf("after %d records: %v", len(l.acknowledged()), full)
-	if !strings.Contains(full.Error(), "space") && !strings.Contains(s.output.String(), "space") {
-		t.Errorf("neither the error nor the log says that the disk is full: %v", full)
+	if api.ErrorCode() != "ServiceUnavailable" && api.ErrorCode() != "ServiceUnavailableException" {
+		t.Errorf("the code of the error is %s", api.ErrorCode())
+	}
+	for _, part := range []string{"no space left on the server's disk", "MiB are free", "MiB must stay free", "when there is room"} {
+		if !strings.Contains(full.Error(), part) {
+			t.Errorf("the error does not say %q: %v", part, full)
+		}
+	}
+	for _, part := range []string{"little disk space is left", "no space left: writes are refused", s.data} {
+		if !strings.Contains(s.output.String(), part) {
+			t.Errorf("the log does not say %q", part)
+		}
+	}
+	eventually(t, "the metrics say that the disk is full", func() error {
+		_ = put() // what was taken and flushed in the meantime may have left some room
+		if full, low := s.metric("sluice_journal_disk_full"), s.metric("sluice_journal_disk_low"); full != 1 || low != 1 {
+			return fmt.Errorf("full %v, low %v", full, low)
+		}
+		return nil
+	})
+	if _, err := s.kinesis().DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String("spare")}); err != nil {
+		t.Errorf("deleting a stream on the full disk: %v", err)
 	}
 
 	checkStream(t, l, readStream(t.Context(), t, s.reader(), "clicks")) // reads go on

@@ -202,6 +202,28 @@ func (s *server) memory() int64 {
 	return 0
 }
 
+// metric is a metric without labels as the admin address shows it.
+func (s *server) metric(name string) float64 {
+	s.t.Helper()
+	resp, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(body)) {
+		var value float64
+		if n, _ := fmt.Sscanf(line, name+" %g", &value); n == 1 {
+			return value
+		}
+	}
+	s.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
 // cleanEnv is the test's environment without what would steer sluice or an AWS client.
 func cleanEnv() []string {
 	var env []string

@@ -27,7 +27,6 @@ const (
 // Texts that a client gets for what happens to the server.
 const (
 	textInternal = "Internal service failure."
-	textNoSpace  = "There is no space left on the server's disk. Records can be read; writing works again when there is room."
 	textClosing  = "The server is shutting down."
 )
 
@@ -51,7 +50,7 @@ func fault(err error, name stream.Name, shardID string) error {
 	case errors.Is(err, shard.ErrTooLarge):
 		return wire.Faultf(invalidArgument, "%s", err)
 	case errors.Is(err, shard.ErrNoSpace):
-		return &wire.Fault{Code: serviceUnavailable, Message: textNoSpace, Status: http.StatusServiceUnavailable}
+		return &wire.Fault{Code: serviceUnavailable, Message: textNoSpace(err), Status: http.StatusServiceUnavailable}
 	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
 		return &wire.Fault{Code: serviceUnavailable, Message: textClosing, Status: http.StatusServiceUnavailable}
 	}
@@ -64,7 +63,7 @@ func (a *api) recordFault(ctx context.Context, err error, name stream.Name, shar
 	case errors.Is(err, stream.ErrThroughputExceeded):
 		return throughputExceeded, rateExceeded(name, shardID)
 	case errors.Is(err, shard.ErrNoSpace):
-		return internalFailure, textNoSpace
+		return internalFailure, textNoSpace(err)
 	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
 		return internalFailure, textClosing
 	}
@@ -84,4 +83,10 @@ func shardNotFound(name stream.Name, shardID string) error {
 
 func rateExceeded(name stream.Name, shardID string) string {
 	return "Rate exceeded for shard " + shardID + " in stream " + name.Name + " under account " + name.Account + "."
+}
+
+// textNoSpace tells a client what it can know of a full disk, which is not where it is.
+func textNoSpace(err error) string {
+	return "There is no space left on the server's disk (" + shard.Room(err) + "). Reads, deliveries and deletions go on; " +
+		"writing works again when there is room: free space on that disk, delete streams, or keep records for a shorter time."
 }

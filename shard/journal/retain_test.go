@@ -1,0 +1,221 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// appendNumbered appends the records from …, waiting for each.
+func appendNumbered(t *testing.T, l shard.Log, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		if _, err := l.Append(context.Background(), []shard.Record{numbered(i)}).Wait(context.Background()); err != nil {
+			t.Fatalf("append: %v", err)
+		}
+	}
+}
+
+// A segment that the bound on a log's size drops may go only when nobody can need it: the disk as it is before each
+// removal, with nothing that is not synced, must hold all of the log that is left.
+func TestRetentionBySizeIsDurableBeforeAFileGoes(t *testing.T) {
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	opts := tinyOptions(disk)
+	opts.eager = true
+	e := mustOpen(t, opts)
+	l := mustLog(t, e, "a")
+	if err := e.Configure(context.Background(), "a", shard.Settings{RetentionBytes: 20 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var before []*vfs.Mem
+	disk.Hook(func(c vfs.Call) error {
+		if _, err := mem.Stat(c.Name); err == nil && c.Op == vfs.OpRemove && strings.HasSuffix(c.Name, ".seg") {
+			mu.Lock()
+			defer mu.Unlock()
+			before = append(before, mem.CrashClone(uint64(len(before))))
+		}
+		return nil
+	})
+	appendNumbered(t, l, 0, 200)
+	first, next := l.Bounds()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(before) == 0 || first == 0 {
+		t.Fatalf("%d removals, the log begins at %d: nothing was dropped", len(before), first)
+	}
+	for i, left := range before {
+		e := mustOpen(t, tinyOptions(left))
+		l := mustLog(t, e, "a")
+		first, next := l.Bounds()
+		if next-first < 18 || first == 0 {
+			t.Errorf("before removal %d the disk holds the records from %d to %d", i, first, next)
+		}
+		checkNumbered(t, l, int(first), int(next))
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	e = mustOpen(t, tinyOptions(mem.CrashClone(0)))
+	defer e.Close()
+	l = mustLog(t, e, "a")
+	if f, n := l.Bounds(); f < first || n != next {
+		t.Errorf("after a clean end the bounds are %d and %d, were %d and %d", f, n, first, next)
+	}
+}
+
+func TestABoundSetOnAFullDiskMakesRoom(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.MinFreeBytes = 40 << 10
+	opts.Registerer = prometheus.NewRegistry()
+	mem.SetCapacity(400 << 10)
+	e := mustOpen(t, opts)
+	defer e.Close()
+	logs := openLogs(t, e, 1)
+	counts := appendUntilFull(t, logs)
+	if err := e.Configure(context.Background(), "full", shard.Settings{RetentionBytes: 30 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	appendUntilTaken(t, logs[0], counts[0])
+	first, next := logs[0].Bounds()
+	if first == 0 {
+		t.Fatal("there is room, and nothing was dropped")
+	}
+	checkNumbered(t, logs[0], int(first), int(next))
+	dropped := e.metrics.dropped[bySize]
+	if n := testutil.ToFloat64(dropped.records); n != float64(first) {
+		t.Errorf("%v records are counted, %d were dropped", n, first)
+	}
+	if segments, bytes := testutil.ToFloat64(dropped.segments), testutil.ToFloat64(dropped.bytes); segments < 1 || bytes < 1000*segments {
+		t.Errorf("%v segments with %v bytes are counted", segments, bytes)
+	}
+}
+
+func TestLittleSpaceIsWarnedOfOnceAndGoesWithSomeMore(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.SetCapacity(1 << 20)
+	opts := tinyOptions(mem)
+	opts.MinFreeBytes, opts.WarnFreeBytes = 64<<10, 512<<10
+	opts.eager = true
+	var said lockedBuffer
+	opts.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	e := mustOpen(t, opts)
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	warnings := func() int { return strings.Count(said.String(), "little disk space is left") }
+	n := 0
+	// more appends until the engine has looked at the disk and thinks of it what it should.
+	more := func(low bool) {
+		t.Helper()
+		for range 100000 {
+			if e.flusher.low.Load() == low {
+				return
+			}
+			appendNumbered(t, l, n, 1)
+			n++
+			if err := l.Trim(context.Background(), shard.Offset(n-10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Fatalf("little space: never %v\n%s", low, said.String())
+	}
+	more(false)
+	if warnings() != 0 {
+		t.Fatalf("warned of an empty disk: %s", said.String())
+	}
+	set := func(free int64) { mem.SetCapacity(mem.Used() + free) }
+	set(300 << 10)
+	more(true)
+	set(550 << 10) // more than the watermark, less than an eighth more
+	appendNumbered(t, l, n, 200)
+	n += 200
+	if !e.flusher.low.Load() {
+		t.Error("no longer low just above the watermark")
+	}
+	set(900 << 10)
+	more(false)
+	set(300 << 10)
+	more(true)
+	if warnings() != 1 {
+		t.Errorf("%d warnings within a minute:\n%s", warnings(), said.String())
+	}
+	if !strings.Contains(said.String(), "enough disk space again") {
+		t.Errorf("nothing is said of the space that is there again:\n%s", said.String())
+	}
+}
+
+func TestRefusalNamesTheDiskAndTheRoomOnIt(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.MinFreeBytes = 40 << 10
+	mem.SetCapacity(400 << 10)
+	e := mustOpen(t, opts)
+	defer e.Close()
+	l := openLogs(t, e, 1)[0]
+	appendUntilFull(t, []shard.Log{l})
+	_, err := l.Append(context.Background(), []shard.Record{numbered(0)}).Wait(context.Background())
+	var full *shard.NoSpaceError
+	if !errors.As(err, &full) {
+		t.Fatalf("append: %v", err)
+	}
+	if full.Place != "/data" || full.Free < 0 || full.Free >= full.Keep || full.Keep < opts.MinFreeBytes {
+		t.Errorf("append: %v (%+v)", err, full)
+	}
+	for _, part := range []string{"/data", "0.0 MiB are free"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in %q", part, err)
+		}
+	}
+}
+
+func TestMetricsTellWhatTheFilesTake(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.eager = true
+	e := mustOpen(t, opts)
+	l := mustLog(t, e, "a")
+	appendNumbered(t, l, 0, 50)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, opts)
+	defer e.Close()
+	use := diskUse{e}.byKind()
+	if use["journal"] < opts.JournalFileBytes || use["snapshot"] < 100 {
+		t.Errorf("%v", use)
+	}
+	if n := use["sealed"] + use["active"]; use["sealed"] < 30_000 || n < 50_000 || n > 60_000 {
+		t.Errorf("%v for 50 records of a little more than 1000 bytes", use)
+	}
+}
+
+// lockedBuffer is a log that a test reads while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
