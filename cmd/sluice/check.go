@@ -37,6 +37,7 @@ func report(w io.Writer, c *node.Config) {
 	fmt.Fprintf(w, "  serve on         %s\n", c.Listen)
 	fmt.Fprintf(w, "  show health on   %s\n", c.Admin)
 	fmt.Fprintf(w, "  keep data in     %s\n", c.Data)
+	fmt.Fprintf(w, "  keep records in  %s\n", c.RecordsIn())
 	fmt.Fprintf(w, "  keep objects in  %s\n", c.ObjectsIn())
 	switch n := len(c.Credentials); n {
 	case 0:

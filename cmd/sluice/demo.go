@@ -58,7 +58,7 @@ Settings come as for serve, from --config, SLUICE_… variables and flags. SLUIC
 send the objects to an object store. AWS's limits per shard are off unless --limits aws is given.
 
 Exit codes: 0 all was delivered or the demo was interrupted, 1 failed, 2 wrong command line, 3 wrong
-configuration, 4 ended at once by a second Ctrl-C.`,
+configuration, 4 ended at once by a second Ctrl-C, 5 another node has taken over the log in Kafka.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := options.check(cmd); err != nil {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed-462d9463/sluice/shard/kafka"
 )
 
 // Exit codes, as the help of the root command lists them.
@@ -20,6 +22,7 @@ const (
 	exitUsage  = 2 // the command line is wrong
 	exitConfig = 3 // the configuration is wrong
 	exitSignal = 4 // a second signal ended it before it was done
+	exitTaken  = 5 // another node has taken over the log
 )
 
 func main() { os.Exit(run()) }
@@ -39,6 +42,9 @@ func run() int {
 	var coded *codedError
 	if errors.As(err, &coded) {
 		return coded.code
+	}
+	if errors.Is(err, kafka.ErrSuperseded) {
+		return exitTaken
 	}
 	return exitFailed
 }
@@ -87,7 +93,7 @@ func rootCommand() *cobra.Command {
 objects, and speaks the wire protocols of Kinesis Data Streams and Firehose.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration, 4 ended at once by a second
-signal.`,
+signal, 5 another node has taken over the log in Kafka.`,
 		Args:          arguments(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,

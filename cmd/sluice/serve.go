@@ -24,8 +24,12 @@ No file is needed. Settings come from --config, over that from SLUICE_… variab
 Without credentials (SLUICE_ACCESS_KEY_ID and SLUICE_SECRET_ACCESS_KEY, or credentials: in the file) any
 request is accepted, and only addresses of this machine's loopback may be listened on.
 
+The log is on this machine's disks, or with log.engine: kafka in a Kafka cluster (docs/kafka.md). Of two
+nodes that are started on the same log in Kafka the older one ends, with exit code 5; starting it again
+would end the other one.
+
 Exit codes: 0 stopped by a signal, 1 failed, 2 wrong command line, 3 wrong configuration, 4 ended at
-once by a second signal.`,
+once by a second signal, 5 another node has taken over the log in Kafka.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := flags.load(cmd, nil)

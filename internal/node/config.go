@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
-	"github.com/seed-462d9463/sluice/shard/journal"
 	"github.com/seed-462d9463/sluice/sinks/all"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -24,7 +23,8 @@ type Config struct {
 	// pprof answers callers on this machine only, whatever the address.
 	Admin string `yaml:"admin" env:"ADMIN"`
 
-	// Data is the directory that everything is kept in. One process at a time can use it.
+	// Data is the directory that everything is kept in; with the log in Kafka, what is beside the log: buckets that
+	// are directories, and objects on their way to an object store. One process at a time can use it.
 	Data string `yaml:"data" env:"DATA"`
 
 	// Account owns what is made with credentials that name no account: twelve digits.
@@ -52,29 +52,10 @@ type Config struct {
 	Log      LogConfig       `yaml:"log" envPrefix:"LOG_"`
 }
 
-// LogConfig is the log that all records are kept in, and its engine's settings.
-type LogConfig struct {
-	// Engine is "embedded": the log is on this machine's disks, below Config.Data.
-	Engine string `yaml:"engine" env:"ENGINE"`
-
-	Embedded journal.Config `yaml:",inline"`
-}
-
-// Validate says everything that is wrong.
-func (c LogConfig) Validate() error {
-	var problem error
-	if c.Engine != engineEmbedded {
-		problem = fmt.Errorf("engine: %q, must be %q", c.Engine, engineEmbedded)
-	}
-	return errors.Join(problem, c.Embedded.Validate())
-}
-
-const engineEmbedded = "embedded"
-
 // MemoryLimit is where the garbage collector should begin to work harder, in bytes: what the log's cache and
 // requests may hold, and what the rest of the process needs at its busiest.
 func (c *Config) MemoryLimit() int64 {
-	return c.Log.Embedded.CacheBytes + edge.DefaultMemoryBytes + restBytes
+	return c.Log.memoryBytes() + edge.DefaultMemoryBytes + restBytes
 }
 
 const restBytes = 128 << 20
@@ -117,7 +98,7 @@ func Default() Config {
 		Logging:       LoggingConfig{Level: "info", Format: "text"},
 		Streams:       stream.DefaultConfig(),
 		Firehose:      firehose.DefaultConfig(),
-		Log:           LogConfig{Engine: engineEmbedded, Embedded: journal.DefaultConfig()},
+		Log:           defaultLogConfig(),
 	}
 }
 
@@ -236,6 +217,9 @@ func (c *Config) Warnings() []string {
 	if a, err := resolve("listen", c.Listen); err == nil && !loopback(a) {
 		warnings = append(warnings, fmt.Sprintf("listen: %s is plain HTTP; what is sent can be read on the way",
 			c.Listen))
+	}
+	if warning := c.Log.warning(); warning != "" {
+		warnings = append(warnings, "log: "+warning)
 	}
 	return warnings
 }

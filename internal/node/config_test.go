@@ -10,6 +10,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-462d9463/sluice/shard/kafka"
 )
 
 func load(t *testing.T, yaml string, environment map[string]string) (Config, error) {
@@ -159,7 +161,10 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{"account", func(c *Config) { c.Account = "1" }, "account:"},
 		{"region", func(c *Config) { c.Region = "Middle Earth" }, "region:"},
 		{"no data", func(c *Config) { c.Data = "" }, "data:"},
-		{"log engine", func(c *Config) { c.Log.Engine = "kafka" }, `log: engine: "kafka", must be "embedded"`},
+		{"log engine", func(c *Config) { c.Log.Engine = "paper" }, `log: engine: "paper", must be "embedded" or "kafka"`},
+		{"Kafka", func(c *Config) { c.Log.Engine = "kafka" }, ""},
+		{"no broker", func(c *Config) { c.Log.Engine, c.Log.Kafka.Brokers = "kafka", nil }, "log: kafka: brokers"},
+		{"Kafka's settings without Kafka", func(c *Config) { c.Log.Kafka.Replication = -1 }, "log: kafka: replication"},
 		{"log level", func(c *Config) { c.Logging.Level = "loud" }, "logging.level"},
 		{"log format", func(c *Config) { c.Logging.Format = "xml" }, "logging.format"},
 		{"grace", func(c *Config) { c.ShutdownGrace = -1 }, "shutdown_grace"},
@@ -185,6 +190,56 @@ func TestAddressesThatOthersReachAreWarnedAbout(t *testing.T) {
 	c.Listen, c.Admin = "0.0.0.0:0", "0.0.0.0:0"
 	if got := c.Warnings(); len(got) != 2 {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestSettingsOfAnEngineThatIsNotInUseAreWarnedAbout(t *testing.T) {
+	c := Default()
+	c.Log.Kafka.TopicPrefix = "p"
+	if got := c.Warnings(); len(got) != 1 || !strings.Contains(got[0], "without engine: kafka") {
+		t.Errorf("%q", got)
+	}
+	c.Log.Engine = "kafka"
+	if got := c.Warnings(); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+	c.Log.Embedded.JournalFiles++
+	if got := c.Warnings(); len(got) != 1 || !strings.Contains(got[0], "with engine: kafka") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestKafkaIsConfiguredByFileAndEnvironment(t *testing.T) {
+	c, err := load(t, `
+log:
+  engine: kafka
+  kafka:
+    brokers: [one:9092, "two:9093"]
+    topic_prefix: first.
+    tls: {enabled: true, ca_file: /ca.pem}
+    sasl: {mechanism: plain, user: sluice}
+`, map[string]string{
+		"SLUICE_LOG_KAFKA_BROKERS": "three:9094,four:9095", "SLUICE_LOG_KAFKA_SASL_MECHANISM": "scram-sha-512",
+		"SLUICE_LOG_KAFKA_SASL_PASSWORD": "secret", "SLUICE_LOG_KAFKA_TLS_SERVER_NAME": "kafka.example",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := kafka.DefaultConfig()
+	want.Brokers, want.TopicPrefix = []string{"three:9094", "four:9095"}, "first."
+	want.TLS = kafka.TLSConfig{Enabled: true, CAFile: "/ca.pem", ServerName: "kafka.example"}
+	want.SASL = kafka.SASLConfig{Mechanism: "scram-sha-512", User: "sluice", Password: "secret"}
+	if diff := cmp.Diff(LogConfig{"kafka", Default().Log.Embedded, want}, c.Log); diff != "" {
+		t.Error(diff)
+	}
+	told := c.RecordsIn()
+	for _, part := range []string{"three:9094, four:9095", "first.", "TLS", "sluice", "scram-sha-512"} {
+		if !strings.Contains(told, part) {
+			t.Errorf("%q does not mention %s", told, part)
+		}
+	}
+	if strings.Contains(told, "secret") {
+		t.Errorf("%q tells the password", told)
 	}
 }
 
@@ -238,6 +293,10 @@ func yamlKeys(of reflect.Type, path string) (keys []string) {
 		case reflect.Map:
 			keys = append(keys, yamlKeys(inner.Elem(), path+name+".NAME.")...)
 		case reflect.Slice:
+			if inner.Elem().Kind() != reflect.Struct {
+				keys = append(keys, path+name)
+				continue
+			}
 			keys = append(keys, yamlKeys(inner.Elem(), path+name+"[].")...)
 		default:
 			keys = append(keys, path+name)

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/seed-462d9463/sluice/firehose"
+	"github.com/seed-462d9463/sluice/shard/kafka"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
@@ -161,6 +162,9 @@ func (n *Node) fail(what string, cause error, services *served) error {
 	n.ready.set(false, "failed: %s: %v", what, cause)
 	n.logger.Error(what+" cannot go on", "error", cause)
 	_ = services.stop(min(n.config.ShutdownGrace, failedGrace), n.logger)
+	if errors.Is(cause, kafka.ErrSuperseded) { // starting again would only turn the tables
+		return cause
+	}
 	return fmt.Errorf("%s cannot go on: %w; what was acknowledged is recovered by the next start", what, cause)
 }
 

@@ -4,19 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"syscall"
 
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api"
 	"github.com/seed-462d9463/sluice/internal/catalog"
 	"github.com/seed-462d9463/sluice/shard"
-	"github.com/seed-462d9463/sluice/shard/journal"
-	"github.com/seed-462d9463/sluice/shard/vfs"
 	"github.com/seed-462d9463/sluice/sinks"
 	"github.com/seed-462d9463/sluice/sinks/all"
 	"github.com/seed-462d9463/sluice/stream"
@@ -70,57 +64,6 @@ func (p *parts) provision(ctx context.Context, n *Node) error {
 		}
 	}
 	return nil
-}
-
-func (p *parts) openEngine(_ context.Context, n *Node) error {
-	dir := n.config.Data
-	if err := makeDataDir(dir); err != nil {
-		return err
-	}
-	engine, err := journal.Open(journal.Options{
-		FS: n.fs, Dir: dir, Config: n.config.Log.Embedded,
-		Logger: n.logger, Registerer: n.registry,
-		Progress: func(at journal.Progress) {
-			n.ready.set(false, "recovering: %s, %d of %d", at.Phase, at.Done, at.Total)
-		},
-	})
-	switch {
-	case errors.Is(err, vfs.ErrLocked):
-		return fmt.Errorf("%w; stop the other one, or %s", err, otherDir)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; %s", err, otherDir)
-	case err != nil:
-		return err
-	}
-	p.engine = engine
-	p.add("the log", engine.Close)
-	return nil
-}
-
-// otherDir is what helps against a data directory that cannot be used.
-const otherDir = "give another data directory with --data or SLUICE_DATA"
-
-// makeDataDir makes the directory that everything is kept in, readable by this user and group only.
-func makeDataDir(dir string) error {
-	err := os.MkdirAll(dir, 0o750)
-	if err == nil {
-		return nil
-	}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot make the data directory %s: this user may not write there; %s", absolute(dir), otherDir)
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("cannot make the data directory %s: a file is in its place; %s", absolute(dir), otherDir)
-	default:
-		return fmt.Errorf("cannot make the data directory: %w; %s", err, otherDir)
-	}
-}
-
-func absolute(dir string) string {
-	if full, err := filepath.Abs(dir); err == nil {
-		return full
-	}
-	return dir
 }
 
 func (p *parts) openCatalog(ctx context.Context, n *Node) error {

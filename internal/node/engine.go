@@ -1,0 +1,104 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/seed-462d9463/sluice/shard/journal"
+	"github.com/seed-462d9463/sluice/shard/kafka"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// openEngine opens the log: on this machine's disks or in Kafka. Either way this process has the data directory for
+// itself: buckets may be in it, and whoever opens them removes what looks left over.
+func (p *parts) openEngine(ctx context.Context, n *Node) error {
+	if err := makeDataDir(n.config.Data); err != nil {
+		return err
+	}
+	if n.config.Log.Engine == engineKafka {
+		return p.openKafka(ctx, n)
+	}
+	return p.openJournal(n)
+}
+
+func (p *parts) openJournal(n *Node) error {
+	engine, err := journal.Open(journal.Options{
+		FS: n.fs, Dir: n.config.Data, Config: n.config.Log.Embedded,
+		Logger: n.logger, Registerer: n.registry,
+		Progress: func(at journal.Progress) {
+			n.ready.set(false, "recovering: %s, %d of %d", at.Phase, at.Done, at.Total)
+		},
+	})
+	if err != nil {
+		return dataDirError(err)
+	}
+	p.engine = engine
+	p.add("the log", engine.Close)
+	return nil
+}
+
+func (p *parts) openKafka(ctx context.Context, n *Node) error {
+	dir := n.config.Data
+	lock, err := n.fs.Lock(filepath.Join(dir, "LOCK")) // the embedded engine's, which one of both excludes
+	if err != nil {
+		return dataDirError(fmt.Errorf("data directory %s: %w", dir, err))
+	}
+	p.add("the data directory", lock.Close)
+	if _, err := n.fs.Stat(filepath.Join(dir, "FORMAT")); err == nil {
+		n.logger.Warn("the data directory has a log of the embedded engine, whose streams are not served, because "+
+			"log.engine is kafka", "data", absolute(dir))
+	}
+	config := n.config.Log.Kafka
+	n.ready.set(false, "connecting to Kafka at %s", strings.Join(config.Brokers, ", "))
+	engine, err := kafka.Open(ctx, kafka.Options{Config: config, Logger: n.logger, Registerer: n.registry})
+	if err != nil {
+		return fmt.Errorf("the log in Kafka: %w", err)
+	}
+	p.engine = engine
+	p.add("the log", engine.Close)
+	return nil
+}
+
+// otherDir is what helps against a data directory that cannot be used.
+const otherDir = "give another data directory with --data or SLUICE_DATA"
+
+// dataDirError adds what helps.
+func dataDirError(err error) error {
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return fmt.Errorf("%w; stop the other one, or %s", err, otherDir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; %s", err, otherDir)
+	default:
+		return err
+	}
+}
+
+// makeDataDir makes the directory that everything is kept in, readable by this user and group only.
+func makeDataDir(dir string) error {
+	err := os.MkdirAll(dir, 0o750)
+	if err == nil {
+		return nil
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("cannot make the data directory %s: this user may not write there; %s", absolute(dir), otherDir)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("cannot make the data directory %s: a file is in its place; %s", absolute(dir), otherDir)
+	default:
+		return fmt.Errorf("cannot make the data directory: %w; %s", err, otherDir)
+	}
+}
+
+func absolute(dir string) string {
+	if full, err := filepath.Abs(dir); err == nil {
+		return full
+	}
+	return dir
+}
