@@ -37,8 +37,8 @@ func (f *flusher) wantsFile(s journalFill) bool {
 // checkpointDue makes room in the journal if there is little.
 func (f *flusher) checkpointDue() error {
 	f.mu.Lock()
-	stalled := f.stalled
-	f.stalled = false
+	stalled, record := f.stalled, f.recordDue && len(f.replaced) > 0
+	f.stalled, f.recordDue = false, false
 	f.mu.Unlock()
 	s := f.e.journal.fill()
 	if f.wantsFile(s) {
@@ -50,6 +50,9 @@ func (f *flusher) checkpointDue() error {
 		f.e.opts.Logger.Warn("no space for another journal file", "files", s.files, "error", err)
 	}
 	if !stalled && !f.e.opts.eager && !(s.old && s.free <= (s.files-1)/3) {
+		if record {
+			return f.checkpoint()
+		}
 		return nil
 	}
 	target := s.start
@@ -122,6 +125,9 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 	}
 	if err := removeSnapshotsBefore(f.e.opts.FS, f.e.opts.Dir, f.snapshot); err != nil {
 		return fmt.Errorf("remove old snapshots: %w", err)
+	}
+	if err := f.removeReplaced(); err != nil {
+		return fmt.Errorf("remove segments that were compressed: %w", err)
 	}
 	f.e.journal.recycle(at)
 	f.e.metrics.checkpointed(time.Since(start))

@@ -23,7 +23,7 @@ import (
 // Engine implements shard.Engine on a directory.
 //
 // Locks, in the order in which they may be taken together: table.mu, commitQueue.taking, budget.mu, logState.mu, then
-// one of commitQueue.mu, flusher.mu.
+// one of commitQueue.mu, flusher.mu, compressor.mu.
 type Engine struct {
 	opts     Options
 	maxFrame int64
@@ -36,7 +36,10 @@ type Engine struct {
 	budget  *budget
 	flusher *flusher
 	files   *openFiles
+	blocks  *blockCache
 	metrics *metrics
+
+	compressor *compressor
 
 	tableLock chan struct{} // holds an element while a topic is made or deleted
 	durable   atomic.Uint64 // LSN; see the invariants in committer.go
@@ -67,6 +70,7 @@ func Open(opts Options) (*Engine, error) {
 		table:     &table{topics: map[string]*topic{}},
 		queue:     newCommitQueue(),
 		files:     newOpenFiles(opts.FS, opts.Dir, opts.MaxOpenFiles),
+		blocks:    newBlockCache(),
 		tableLock: make(chan struct{}, 1),
 		closed:    make(chan struct{}),
 		failed:    make(chan struct{}),
@@ -76,6 +80,7 @@ func Open(opts Options) (*Engine, error) {
 	}
 	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1)}
 	e.flusher = newFlusher(e)
+	e.compressor = newCompressor(e)
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
 	e.metrics = newMetrics(e)
 	if err := e.start(); err != nil {
@@ -113,6 +118,7 @@ func (e *Engine) start() error {
 		e.flusher.run()
 	}()
 	signal(e.flusher.kicked)
+	e.compressor.start()
 	return nil
 }
 
@@ -172,6 +178,7 @@ func (e *Engine) Close() error {
 		e.budget.stop(shard.ErrClosed)
 		<-e.committerDone
 		close(e.closed)
+		e.compressor.close() // whose last work the flusher still takes in
 		close(e.flusher.stopped)
 		<-e.flusherDone
 		e.closeErr = errors.Join(e.Err(), e.release())

@@ -20,7 +20,7 @@ func TestSegmentsAreSealedByAgeSoThatSlowLogsCanBeTrimmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
 		opts := tinyOptions(mem)
-		opts.SegmentAge, opts.eager = time.Hour, true
+		opts.SegmentAge, opts.eager, opts.Compression = time.Hour, true, compressionOff
 		e := mustOpen(t, opts)
 		defer e.Close()
 		l := mustLog(t, e, "slow")

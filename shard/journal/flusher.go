@@ -34,6 +34,9 @@ type flusher struct {
 	stalled   bool // the committer waits for a journal file
 	full      error
 
+	replacements []replacement // to be applied
+	recordDue    bool          // a snapshot should say what has been replaced
+
 	started  uint64        // number of the last round of work
 	finished atomic.Uint64 // number of the last round of work that has ended
 	fewFiles atomic.Bool   // there was no space for another journal file
@@ -49,6 +52,7 @@ type flusher struct {
 	dirty     map[*openFile]struct{} // written since they were last synced
 	newFiles  map[uint64]*logState   // logs with new segments in a directory that is not synced
 	snapshot  uint64                 // number of the newest snapshot
+	replaced  []fileKey              // plain files that are not needed after the next snapshot
 	replays   bool                   // recovery (alone then) reads the journal: active segments may be missing, see stillThere
 	buf       []byte
 }
@@ -103,6 +107,9 @@ func (f *flusher) work() error {
 	if err := f.removeFiles(); err != nil {
 		return err
 	}
+	if err := f.applyReplacements(); err != nil {
+		return err
+	}
 	low := f.checkFree()
 	err := f.flushDue()
 	if err == nil {
@@ -123,6 +130,9 @@ func (f *flusher) work() error {
 // finish flushes everything and checkpoints. What does not fit on a full disk stays in the journal.
 func (f *flusher) finish() error {
 	err := f.removeFiles()
+	if err == nil {
+		err = f.applyReplacements()
+	}
 	if err == nil {
 		err = f.flushBefore(^lsn(0))
 	}
@@ -291,7 +301,7 @@ func (f *flusher) sealDue(active segment, first *entry, bytes int64) bool {
 // openActive opens the active segment, or makes a new one that begins with the entry.
 func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openFile, error) {
 	if active.bytes > 0 {
-		file, err := f.e.files.acquire(fileKey{l.id, active.base}, false)
+		file, err := f.e.files.acquire(active.key(l.id), false)
 		if err != nil {
 			return nil, fmt.Errorf("open segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 		}
@@ -311,10 +321,10 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 		}
 		f.newFiles[l.id] = l
 	}
-	if err := f.removeSegment(l.id, first.base); err != nil { // of a flush that the full disk cut short
+	if err := f.removeSegment(active.key(l.id)); err != nil { // of a flush that the full disk cut short
 		return nil, err
 	}
-	file, err := f.e.files.acquire(fileKey{l.id, first.base}, true)
+	file, err := f.e.files.acquire(active.key(l.id), true)
 	if err != nil {
 		return nil, fmt.Errorf("make segment: %w", fullIfNoSpace(err))
 	}
@@ -432,7 +442,7 @@ func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64
 
 // seal completes the active segment with its index.
 func (f *flusher) seal(l *logState, active segment) error {
-	file, err := f.e.files.acquire(fileKey{l.id, active.base}, false)
+	file, err := f.e.files.acquire(active.key(l.id), false)
 	if err != nil {
 		return fmt.Errorf("seal segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 	}
@@ -457,11 +467,12 @@ func (f *flusher) seal(l *logState, active segment) error {
 		return fmt.Errorf("seal segment: %w", err)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.isActive(active.base) {
 		l.segments[len(l.segments)-1].sealed = true
 		l.index = activeIndex{}
 	}
+	l.mu.Unlock()
+	f.e.compressor.note(l)
 	return nil
 }
 

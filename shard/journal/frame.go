@@ -172,7 +172,7 @@ func encodeRecords(size int, records []shard.Record) (buf []byte, sum uint32) {
 	return buf, crc32.Checksum(buf[frameHeaderBytes:], castagnoli)
 }
 
-var errPayload = errors.New("frame payload does not decode")
+const errPayload = badFrame("frame payload does not decode")
 
 // payloadReader walks a payload whose sum has been checked. It must still not panic on anything: a sum is no
 // proof.

@@ -11,11 +11,12 @@ import (
 )
 
 // indexEntry says that the frame at a position of a segment has this offset and time. There is one for every
-// indexEvery bytes.
+// indexEvery bytes, or for every block of a compressed segment.
 type indexEntry struct {
 	base   shard.Offset
 	millis int64
 	pos    int64
+	at     int64 // of the block in a compressed segment's file
 }
 
 // activeIndex is the index of the segment that a log writes to. After a restart it lacks the part before start,
@@ -105,23 +106,34 @@ func decodeFooter(b []byte, frames int64) ([]indexEntry, error) {
 	return index, nil
 }
 
-// readFooter returns the index of a sealed segment whose frames end at the given position. What the footer holds
-// can be had from the frames, so a bad one is only slow.
-func readFooter(f interface {
+type sizedReader interface {
 	io.ReaderAt
 	Size() (int64, error)
-}, name string, frames int64) ([]indexEntry, error) {
+}
+
+// readTail returns what is behind a position of a file, nothing if that is more than any index has, or unreadable.
+func readTail(f sizedReader, from int64) ([]byte, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
-	if tail := size - frames; tail >= footerHeaderBytes && tail <= 64<<20 {
-		b := make([]byte, tail)
-		if _, err := f.ReadAt(b, frames); err == nil {
-			if index, err := decodeFooter(b, frames); err == nil {
-				return index, nil
-			}
-		}
+	if size <= from || size-from > 64<<20 {
+		return nil, nil
+	}
+	b := make([]byte, size-from)
+	n, _ := f.ReadAt(b, from)
+	return b[:n], nil
+}
+
+// readFooter returns the index of a sealed segment whose frames end at the given position. What the footer holds
+// can be had from the frames, so a bad one is only slow.
+func readFooter(f sizedReader, name string, frames int64) ([]indexEntry, error) {
+	tail, err := readTail(f, frames)
+	if err != nil {
+		return nil, err
+	}
+	if index, err := decodeFooter(tail, frames); err == nil {
+		return index, nil
 	}
 	return buildIndex(f, name, segmentHeaderBytes, frames)
 }

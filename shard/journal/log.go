@@ -50,6 +50,8 @@ type logState struct {
 	since   lsn // of the oldest unflushed entry, while in the heap
 	ready   bool
 	trimmed bool
+
+	toCompress bool // in the compressor's queue, whose lock guards it
 }
 
 var _ shard.Log = (*logState)(nil)

@@ -24,6 +24,10 @@ type metrics struct {
 	dropped                map[dropCause]droppedMetrics
 	freeBytes              prometheus.Gauge
 	recovery               prometheus.Gauge
+
+	compressions, dense           prometheus.Counter
+	compressInput, compressOutput prometheus.Counter
+	compressSeconds               prometheus.Counter
 }
 
 // dropCause is why records were dropped.
@@ -71,6 +75,12 @@ func newMetrics(e *Engine) *metrics {
 			Help: "Free disk space when it was last looked at."}),
 		recovery: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sluice", Subsystem: "journal", Name: "recovery_seconds",
 			Help: "Time that the last start took to recover what was acknowledged."}),
+
+		compressions:    counter("compressed_segments_total", "Sealed segments that were compressed."),
+		dense:           counter("compress_refused_segments_total", "Sealed segments that stay as they are because they do not shrink or cannot be read."),
+		compressInput:   counter("compress_input_bytes_total", "Bytes of segments before they were compressed."),
+		compressOutput:  counter("compress_output_bytes_total", "Bytes of the same segments after."),
+		compressSeconds: counter("compress_seconds_total", "Time spent compressing segments, pauses included."),
 	}
 	reads := counters("reads_total", "Reads of records, by where they were: the cache or segment files. One read may need both.", "from")
 	m.fromCache, m.fromFile = reads.WithLabelValues("cache"), reads.WithLabelValues("segment")
@@ -93,6 +103,7 @@ func newMetrics(e *Engine) *metrics {
 	m.all = []prometheus.Collector{
 		m.batches, m.frames, m.bytes, m.latency, m.batchRecords, m.batchBytes, m.stalls, m.flushes, m.flushBytes,
 		m.checkpoint, m.freeBytes, m.recovery, reads, records, segments, bytes,
+		m.compressions, m.dense, m.compressInput, m.compressOutput, m.compressSeconds,
 		gauge("used_bytes", "Journal bytes after the last checkpoint.", func() float64 { return float64(e.journal.fill().needBytes) }),
 		gauge("cache_bytes", "Memory for records that wait for the disk or are kept for readers.", func() float64 {
 			used, _ := e.budget.state()
@@ -162,7 +173,7 @@ func (m *metrics) drop(c dropCause, records int64) { m.dropped[c].records.Add(fl
 func (m *metrics) deleted(records int64, segments []segment) {
 	m.drop(byDelete, records)
 	for i := range segments {
-		m.removed(byDelete, segments[i].bytes)
+		m.removed(byDelete, segments[i].diskBytes())
 	}
 }
 
@@ -170,4 +181,16 @@ func (m *metrics) deleted(records int64, segments []segment) {
 func (m *metrics) removed(c dropCause, bytes int64) {
 	m.dropped[c].segments.Inc()
 	m.dropped[c].bytes.Add(float64(bytes))
+}
+
+// compressed counts a segment that the compressor is done with; stored is 0 if it stays as it is.
+func (m *metrics) compressed(bytes, stored int64, took time.Duration) {
+	m.compressSeconds.Add(took.Seconds())
+	if stored == 0 {
+		m.dense.Inc()
+		return
+	}
+	m.compressions.Inc()
+	m.compressInput.Add(float64(bytes))
+	m.compressOutput.Add(float64(stored))
 }

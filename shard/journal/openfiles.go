@@ -12,8 +12,16 @@ import (
 
 // fileKey names a segment file.
 type fileKey struct {
-	log  uint64
-	base shard.Offset
+	log        uint64
+	base       shard.Offset
+	compressed bool
+}
+
+func (k fileKey) name() string {
+	if k.compressed {
+		return compressedName(k.log, k.base)
+	}
+	return segmentName(k.log, k.base)
 }
 
 // openFile is an open segment file. The flusher keeps one in use until it has synced it, so that no written
@@ -34,11 +42,17 @@ type openFile struct {
 }
 
 // sealedIndex returns the index of a sealed segment.
-func (f *openFile) sealedIndex(frames int64) ([]indexEntry, error) {
+func (f *openFile) sealedIndex(seg segment) ([]indexEntry, error) {
 	f.indexMu.Lock()
 	defer f.indexMu.Unlock()
 	if f.index == nil {
-		index, err := readFooter(f, f.name, frames)
+		var index []indexEntry
+		var err error
+		if f.key.compressed {
+			index, err = readBlockIndex(f, f.name, seg.bytes, seg.stored)
+		} else {
+			index, err = readFooter(f, f.name, seg.bytes)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +85,7 @@ func (o *openFiles) acquire(key fileKey, create bool) (*openFile, error) {
 		return f, nil
 	}
 	o.mu.Unlock()
-	name := path.Join(o.dir, segmentName(key.log, key.base))
+	name := path.Join(o.dir, key.name())
 	var f vfs.File
 	var err error
 	if create {

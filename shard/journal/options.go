@@ -36,7 +36,17 @@ type Config struct {
 	// WarnFreeBytes is the free disk space below which the engine warns, in its log and its metrics; at least twice
 	// MinFreeBytes, however little is set.
 	WarnFreeBytes int64 `yaml:"warn_free_bytes" env:"WARN_FREE_BYTES"`
+	// Compression is how sealed segments are compressed, in the background: zstd, or off. What is compressed
+	// stays so.
+	Compression string `yaml:"compression" env:"COMPRESSION"`
 }
+
+const (
+	compressionZstd = "zstd"
+	compressionOff  = "off"
+)
+
+func (c *Config) compresses() bool { return c.Compression == compressionZstd }
 
 // DefaultConfig returns the settings for a server of moderate size.
 func DefaultConfig() Config {
@@ -49,6 +59,7 @@ func DefaultConfig() Config {
 		MaxOpenFiles:     512,
 		MinFreeBytes:     64 << 20,
 		WarnFreeBytes:    512 << 20,
+		Compression:      compressionZstd,
 	}
 }
 
@@ -72,6 +83,8 @@ func (c Config) validate(maxAppend int) error {
 	check(c.SegmentBytes >= 4<<10 && c.SegmentBytes <= 1<<30, "segment_bytes %d: must be 4 KiB to 1 GiB", c.SegmentBytes)
 	check(c.SegmentAge > 0, "segment_age %v: must be positive", c.SegmentAge)
 	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
+	check(c.Compression == compressionZstd || c.Compression == compressionOff, "compression %q: must be %s or %s",
+		c.Compression, compressionZstd, compressionOff)
 	check(c.MinFreeBytes >= 0, "min_free_bytes %d: must not be negative", c.MinFreeBytes)
 	check(c.WarnFreeBytes >= 0, "warn_free_bytes %d: must not be negative", c.WarnFreeBytes)
 	return errors.Join(errs...)
@@ -93,7 +106,8 @@ type Options struct {
 	// engine look again. 0: a second.
 	SpaceRetry time.Duration
 
-	// eager makes tests see the disk: everything is flushed, checkpointed and evicted as soon as it is durable.
+	// eager makes tests see the disk: everything is flushed, checkpointed and evicted as soon as it is durable, and
+	// compressed, however small, as soon as it is sealed.
 	eager bool
 }
 
@@ -132,6 +146,9 @@ func (o *Options) complete() error {
 	}
 	if o.WarnFreeBytes == 0 {
 		o.WarnFreeBytes = d.WarnFreeBytes
+	}
+	if o.Compression == "" {
+		o.Compression = d.Compression
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -56,7 +56,7 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 		l.e.metrics.fromFile.Inc()
 		next, err := l.readSegment(seg, from, c)
 		if err != nil {
-			if l.movedOn(err, from) {
+			if l.movedOn(err, seg, from) {
 				continue
 			}
 			if len(c.out) > 0 {
@@ -119,14 +119,16 @@ func (l *logState) segmentOf(from shard.Offset) segment {
 	return l.segments[i]
 }
 
-// movedOn tells whether an error came from a file that was trimmed or deleted while it was read.
-func (l *logState) movedOn(err error, from shard.Offset) bool {
+// movedOn tells whether an error came from a file that was trimmed, deleted or replaced by a compressed one while it
+// was read.
+func (l *logState) movedOn(err error, seg segment, from shard.Offset) bool {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.gone || l.first > from
+	now := l.segmentOf(seg.base)
+	return l.gone || l.first > from || now.base == seg.base && now.compressed() != seg.compressed()
 }
 
 // missing makes an error of a file that must be there.
@@ -142,10 +144,9 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	if seg.base < 0 {
 		return 0, &shard.CorruptError{File: l.e.path(logDir(l.id)), Reason: fmt.Sprintf("no segment holds offset %d", from)}
 	}
-	name := l.e.path(segmentName(l.id, seg.base))
-	f, err := l.e.files.acquire(fileKey{l.id, seg.base}, false)
+	f, err := l.acquire(seg)
 	if err != nil {
-		return 0, missing(err, name)
+		return 0, err
 	}
 	defer l.e.files.release(f)
 	pos, err := l.seek(f, seg, from)
@@ -156,13 +157,12 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 	next := from
 	stop := pos + chunk
 	end := int64(0)
-	err = scanFrames(f, name, pos, seg.bytes, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
-		if err := l.owns(h, seg, name, pos); err != nil {
+	err = l.scan(f, seg, pos, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
+		if err := l.owns(h, seg); err != nil {
 			return false, err
 		}
 		if h.base > next {
-			return false, &shard.CorruptError{File: name, Offset: pos,
-				Reason: fmt.Sprintf("offset %d where offset %d was expected", h.base, next)}
+			return false, badFrame(fmt.Sprintf("offset %d where offset %d was expected", h.base, next))
 		}
 		end = pos + h.length
 		if h.end() <= next {
@@ -180,7 +180,7 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 		return 0, err
 	}
 	if next == from && !c.full {
-		return 0, &shard.CorruptError{File: name, Offset: seg.bytes, Reason: fmt.Sprintf("offset %d is not there", from)}
+		return 0, &shard.CorruptError{File: f.name, Offset: seg.diskBytes(), Reason: fmt.Sprintf("offset %d is not there", from)}
 	}
 	l.mu.Lock()
 	l.hint = readHint{segment: seg.base, next: next, pos: end}
@@ -189,7 +189,7 @@ func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (sh
 }
 
 // owns makes sure that a frame in a segment of the log belongs there.
-func (l *logState) owns(h *frameHeader, seg segment, name string, pos int64) error {
+func (l *logState) owns(h *frameHeader, seg segment) error {
 	var reason string
 	switch {
 	case h.dir != l.e.journal.dir():
@@ -203,7 +203,26 @@ func (l *logState) owns(h *frameHeader, seg segment, name string, pos int64) err
 	default:
 		return nil
 	}
-	return &shard.CorruptError{File: name, Offset: pos, Reason: reason}
+	return badFrame(reason)
+}
+
+// acquire opens a segment's file, to be released.
+func (l *logState) acquire(seg segment) (*openFile, error) {
+	key := seg.key(l.id)
+	f, err := l.e.files.acquire(key, false)
+	return f, missing(err, l.e.path(key.name()))
+}
+
+// scan calls f for a segment's frames from a position on, until it returns false.
+func (l *logState) scan(file *openFile, seg segment, pos, chunk int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
+	if !seg.compressed() {
+		return scanFrames(file, file.name, pos, seg.bytes, chunk, f)
+	}
+	index, err := file.sealedIndex(seg)
+	if err != nil {
+		return err
+	}
+	return l.e.blocks.scan(file, seg, index, pos, f)
 }
 
 // chunk returns how much to read at one time for what the collector still takes, going by the size that the
@@ -226,7 +245,7 @@ func (l *logState) seek(f *openFile, seg segment, from shard.Offset) (int64, err
 	}
 	index, err := l.indexOf(f, seg)
 	var damaged *shard.CorruptError
-	if errors.As(err, &damaged) {
+	if errors.As(err, &damaged) && !seg.compressed() {
 		return segmentHeaderBytes, nil // what is before the damage can be read
 	}
 	return seekOffset(index, from), err
@@ -235,18 +254,18 @@ func (l *logState) seek(f *openFile, seg segment, from shard.Offset) (int64, err
 // indexOf returns a segment's index.
 func (l *logState) indexOf(f *openFile, seg segment) ([]indexEntry, error) {
 	if seg.sealed {
-		return f.sealedIndex(seg.bytes)
+		return f.sealedIndex(seg)
 	}
 	l.mu.Lock()
 	index, active := l.index, l.isActive(seg.base)
 	if !active { // sealed in the meantime, maybe with more in it
 		if now := l.segmentOf(seg.base); now.base == seg.base {
-			seg = now
+			seg = now // of which f is the plain file, whatever has taken its place
 		}
 	}
 	l.mu.Unlock()
 	if !active {
-		return f.sealedIndex(seg.bytes)
+		return f.sealedIndex(seg)
 	}
 	if index.start <= segmentHeaderBytes {
 		return index.entries, nil
@@ -294,7 +313,7 @@ func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
 		}
 		at, err := l.searchSegment(seg, millis)
 		if err != nil {
-			if l.movedOn(err, seg.end-1) {
+			if l.movedOn(err, seg, seg.end-1) {
 				continue
 			}
 			return 0, err
@@ -325,10 +344,9 @@ func (l *logState) find(millis int64) (at shard.Offset, seg segment, onDisk bool
 
 // searchSegment finds the first record of a segment whose time is not before millis.
 func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error) {
-	name := l.e.path(segmentName(l.id, seg.base))
-	f, err := l.e.files.acquire(fileKey{l.id, seg.base}, false)
+	f, err := l.acquire(seg)
 	if err != nil {
-		return 0, missing(err, name)
+		return 0, err
 	}
 	defer l.e.files.release(f)
 	index, err := l.indexOf(f, seg)
@@ -336,8 +354,8 @@ func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error
 		return 0, err
 	}
 	at := seg.end
-	err = scanFrames(f, name, seekTime(index, millis), seg.bytes, chunkBytes, func(h *frameHeader, _ []byte, pos int64) (bool, error) {
-		if err := l.owns(h, seg, name, pos); err != nil || h.millis < millis {
+	err = l.scan(f, seg, seekTime(index, millis), chunkBytes, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
+		if err := l.owns(h, seg); err != nil || h.millis < millis {
 			return true, err
 		}
 		at = h.base

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path"
 
-	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
@@ -26,6 +25,12 @@ func (f *flusher) removeFiles() error {
 		}
 	}
 	for _, l := range doomed {
+		if f.e.compressor.uses(l.id) { // it wakes us when it is done
+			f.mu.Lock()
+			f.doomed = append(f.doomed, l)
+			f.mu.Unlock()
+			continue
+		}
 		if err := f.removeLog(l.id); err != nil {
 			return err
 		}
@@ -53,7 +58,7 @@ func (f *flusher) removeTrimmed(l *logState) error {
 	}
 	l.mu.Unlock()
 	for _, s := range gone {
-		if err := f.removeSegment(l.id, s.base); err != nil {
+		if err := f.removeSegment(s.key(l.id)); err != nil {
 			return err
 		}
 		f.e.metrics.removed(cause, s.bytes)
@@ -61,8 +66,7 @@ func (f *flusher) removeTrimmed(l *logState) error {
 	return nil
 }
 
-func (f *flusher) removeSegment(id uint64, base shard.Offset) error {
-	key := fileKey{id, base}
+func (f *flusher) removeSegment(key fileKey) error {
 	for file := range f.dirty {
 		if file.key == key {
 			delete(f.dirty, file)
@@ -70,7 +74,7 @@ func (f *flusher) removeSegment(id uint64, base shard.Offset) error {
 		}
 	}
 	f.e.files.forget(key)
-	return removeIfThere(f.e.opts.FS, path.Join(f.e.opts.Dir, segmentName(id, base)))
+	return removeIfThere(f.e.opts.FS, path.Join(f.e.opts.Dir, key.name()))
 }
 
 // removeLog removes a deleted log's directory.

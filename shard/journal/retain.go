@@ -33,6 +33,7 @@ func (e *Engine) Configure(_ context.Context, name string, settings shard.Settin
 			look = true
 		}
 		l.mu.Unlock()
+		e.compressor.note(l) // which may be allowed now
 	}
 	if look {
 		signal(e.flusher.kicked)
@@ -49,7 +50,7 @@ func (l *logState) surplus() shard.Offset {
 	over := -bound
 	for i := range l.segments {
 		if l.segments[i].end > l.first {
-			over += l.segments[i].bytes
+			over += l.segments[i].diskBytes()
 		}
 	}
 	before := l.first
@@ -58,7 +59,7 @@ func (l *logState) surplus() shard.Offset {
 		if s.end <= l.first {
 			continue
 		}
-		if over -= s.bytes; over < 0 || !s.sealed {
+		if over -= s.diskBytes(); over < 0 || !s.sealed {
 			break
 		}
 		before = s.end

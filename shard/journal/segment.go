@@ -42,21 +42,50 @@ type segment struct {
 	firstMillis int64
 	lastMillis  int64
 	sealed      bool
+	dense       bool  // compressing was tried and is not worth it
+	stored      int64 // header and blocks of the compressed file, 0 for a plain one
+	replacing   bool  // a replacement is on its way to the flusher
 }
+
+func (s *segment) compressed() bool { return s.stored > 0 }
+
+// diskBytes returns what the segment takes on disk, without its index.
+func (s *segment) diskBytes() int64 {
+	if s.compressed() {
+		return s.stored
+	}
+	return s.bytes
+}
+
+func (s *segment) key(log uint64) fileKey { return fileKey{log, s.base, s.compressed()} }
 
 func logDir(id uint64) string { return path.Join(shardsDir, strconv.FormatUint(id, 10)) }
 
+const (
+	segmentSuffix    = ".seg"
+	compressedSuffix = ".segz"
+)
+
 func segmentName(id uint64, base shard.Offset) string {
-	return path.Join(logDir(id), fmt.Sprintf("%020d.seg", base))
+	return path.Join(logDir(id), fmt.Sprintf("%020d%s", base, segmentSuffix))
 }
 
-func parseSegmentName(name string) (shard.Offset, bool) {
-	digits, ok := strings.CutSuffix(name, ".seg")
-	if !ok || len(digits) != 20 {
-		return 0, false
+func compressedName(id uint64, base shard.Offset) string {
+	return path.Join(logDir(id), fmt.Sprintf("%020d%s", base, compressedSuffix))
+}
+
+func parseSegmentName(name string) (base shard.Offset, compressed, ok bool) {
+	digits, compressed := strings.CutSuffix(name, compressedSuffix)
+	if !compressed {
+		if digits, ok = strings.CutSuffix(name, segmentSuffix); !ok {
+			return 0, false, false
+		}
+	}
+	if len(digits) != 20 {
+		return 0, false, false
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
-	return shard.Offset(n), err == nil && n >= 0
+	return shard.Offset(n), compressed, err == nil && n >= 0
 }
 
 func segmentHeader(id uint64, base shard.Offset) []byte {
@@ -85,20 +114,45 @@ func parseSegmentHeader(b []byte) (id uint64, base shard.Offset, err error) {
 	return le.Uint64(b[16:]), shard.Offset(le.Uint64(b[24:])), nil
 }
 
+// badFrame is what the function of a scan says of a frame that is sound and still wrong: it is damage at the frame's
+// position.
+type badFrame string
+
+func (b badFrame) Error() string { return string(b) }
+
 // scanFrames calls f for the frames in [pos, end) of a file, each checked against its sums, until it returns
 // false. The frame's bytes may be kept. Damage gives a *shard.CorruptError.
 func scanFrames(r io.ReaderAt, name string, pos, end int64, chunk int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
+	s := frameScan{r: r, name: name, chunk: chunk}
+	return s.run(pos, end, f)
+}
+
+// frameScan is scanFrames with its choices.
+type frameScan struct {
+	r     io.ReaderAt
+	name  string
+	chunk int64
+	reuse bool                   // the frames' bytes are valid in the call only
+	after func(pos, bytes int64) // called when these bytes of the file have been read, if it is set
+}
+
+func (s *frameScan) run(pos, end int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
 	corrupt := func(reason error) error {
-		return &shard.CorruptError{File: name, Offset: pos, Reason: reason.Error()}
+		return &shard.CorruptError{File: s.name, Offset: pos, Reason: reason.Error()}
 	}
+	var buf []byte
 	need := int64(frameHeaderBytes)
 	for pos < end {
-		b := make([]byte, min(max(chunk, need), end-pos))
-		if n, err := r.ReadAt(b, pos); n < len(b) {
-			if err == io.EOF {
-				return corrupt(errors.New("the file ends too early"))
-			}
-			return fmt.Errorf("read %s: %w", name, err)
+		n := min(max(s.chunk, need), end-pos)
+		if !s.reuse || int64(cap(buf)) < n {
+			buf = make([]byte, n)
+		}
+		b := buf[:n]
+		if n, err := s.r.ReadAt(b, pos); n < len(b) {
+			return readError(err, s.name, corrupt)
+		}
+		if s.after != nil {
+			s.after(pos, n)
 		}
 		need = frameHeaderBytes
 		for len(b) > 0 {
@@ -111,7 +165,7 @@ func scanFrames(r io.ReaderAt, name string, pos, end int64, chunk int64, f func(
 				return corrupt(err)
 			}
 			more, err := f(&h, b[:h.length:h.length], pos)
-			if errors.Is(err, errPayload) {
+			if bad := badFrame(""); errors.As(err, &bad) {
 				return corrupt(err)
 			}
 			if !more || err != nil {

@@ -76,11 +76,10 @@ func (s *snapshot) encode() []byte {
 		for _, l := range t.logs {
 			put(l.id, uint64(l.first), uint64(l.flushed), uint64(l.lastMillis), uint64(len(l.segments)))
 			for _, g := range l.segments {
-				sealed := uint64(0)
-				if g.sealed {
-					sealed = 1
+				put(uint64(g.base), uint64(g.end), uint64(g.bytes), uint64(g.firstMillis), uint64(g.lastMillis), g.state())
+				if g.compressed() {
+					put(uint64(g.stored))
 				}
-				put(uint64(g.base), uint64(g.end), uint64(g.bytes), uint64(g.firstMillis), uint64(g.lastMillis), sealed)
 			}
 		}
 	}
@@ -123,16 +122,53 @@ func decodeSnapshot(b []byte) (*snapshot, error) {
 	return s, nil
 }
 
+// The states of a segment, as a snapshot has them.
+const (
+	segmentActive     = 0
+	segmentSealed     = 1
+	segmentDense      = 2 // sealed, and compressing is not worth it
+	segmentCompressed = 3 // followed by the length of the compressed file, up to its index
+)
+
+func (s *segment) state() uint64 {
+	switch {
+	case s.compressed():
+		return segmentCompressed
+	case s.dense:
+		return segmentDense
+	case s.sealed:
+		return segmentSealed
+	}
+	return segmentActive
+}
+
+func decodeSegment(p *payloadReader) segment {
+	g := segment{
+		base: shard.Offset(p.uvarint()), end: shard.Offset(p.uvarint()), bytes: int64(p.uvarint()),
+		firstMillis: int64(p.uvarint()), lastMillis: int64(p.uvarint()),
+	}
+	switch p.uvarint() {
+	case segmentActive:
+	case segmentSealed:
+		g.sealed = true
+	case segmentDense:
+		g.sealed, g.dense = true, true
+	case segmentCompressed:
+		g.sealed, g.stored = true, int64(p.uvarint())
+		p.bad = p.bad || g.stored <= segmentHeaderBytes
+	default:
+		p.bad = true
+	}
+	return g
+}
+
 func decodeSnapshotLog(p *payloadReader) snapshotLog {
 	l := snapshotLog{
 		id: p.uvarint(), first: shard.Offset(p.uvarint()), flushed: shard.Offset(p.uvarint()), lastMillis: int64(p.uvarint()),
 	}
 	last := shard.Offset(0)
 	for n := p.uvarint(); n > 0 && !p.bad; n-- {
-		g := segment{
-			base: shard.Offset(p.uvarint()), end: shard.Offset(p.uvarint()), bytes: int64(p.uvarint()),
-			firstMillis: int64(p.uvarint()), lastMillis: int64(p.uvarint()), sealed: p.uvarint() == 1,
-		}
+		g := decodeSegment(p)
 		if g.base < last || g.end <= g.base || g.end > l.flushed || g.bytes <= segmentHeaderBytes || n > 1 && !g.sealed {
 			p.bad = true
 		}

@@ -52,16 +52,15 @@ func (e *Engine) checkLog(l *logState) error {
 	}
 	sizes := map[shard.Offset]int64{}
 	for _, name := range names {
-		base, ok := parseSegmentName(name)
-		if !ok {
-			if strings.HasSuffix(name, tmpSuffix) {
-				continue
-			}
+		base, compressed, ok := parseSegmentName(name)
+		if !ok && !strings.HasSuffix(name, tmpSuffix) {
 			e.opts.Logger.Warn("this file does not belong here", "file", e.path(path.Join(dir, name)))
 			continue
 		}
-		known := slices.ContainsFunc(l.segments, func(s segment) bool { return s.base == base })
-		if !known { // begun after the snapshot and read again from the journal, or trimmed
+		known := ok && slices.ContainsFunc(l.segments, func(s segment) bool {
+			return s.base == base && s.compressed() == compressed
+		})
+		if !known { // begun after the snapshot and read again from the journal, or trimmed, or the other form of one
 			if err := removeIfThere(e.opts.FS, e.path(path.Join(dir, name))); err != nil {
 				return err
 			}
@@ -85,10 +84,10 @@ func (e *Engine) checkThere(l *logState, sizes map[shard.Offset]int64) error {
 		}
 		size, ok := sizes[s.base]
 		if !ok {
-			return e.corrupt(segmentName(l.id, s.base), 0, "the file is missing")
+			return e.corrupt(s.key(l.id).name(), 0, "the file is missing")
 		}
-		if size < s.bytes {
-			return e.corrupt(segmentName(l.id, s.base), size, "the file ends here and not at byte %d", s.bytes)
+		if size < s.diskBytes() {
+			return e.corrupt(s.key(l.id).name(), size, "the file ends here and not at byte %d", s.diskBytes())
 		}
 	}
 	return nil
