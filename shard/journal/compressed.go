@@ -128,7 +128,7 @@ func buildBlockIndex(r io.ReaderAt, name string, bytes, stored int64) ([]indexEn
 			return &shard.CorruptError{File: name, Offset: at, Reason: reason.Error()}
 		}
 		if n, err := r.ReadAt(b, at); n < len(b) {
-			return nil, readError(err, name, corrupt)
+			return index, readError(err, name, corrupt)
 		}
 		h, err := parseBlockHeader(b)
 		if err == nil && (h.pos != pos || at+h.length() > stored || pos+h.decoded > bytes) {

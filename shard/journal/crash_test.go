@@ -250,12 +250,16 @@ func (w *workload) adopt(e *Engine) error {
 // recovery, at a second one, after a kill of the recovered process with a power loss behind it, and after it has
 // been written to again.
 func crashOnce(seed uint64, call int64) (crashed bool, err error) {
+	return crashOnceWith(tinyOptions, seed, call)
+}
+
+func crashOnceWith(options func(vfs.FS) Options, seed uint64, call int64) (crashed bool, err error) {
 	mem := vfs.NewMem()
 	disk := vfs.Inject(mem)
 	crash, hook := vfs.CrashAt(mem, call, seed)
 	disk.Hook(hook)
 	w := newWorkload(seed, 40)
-	e, err := Open(tinyOptions(disk))
+	e, err := Open(options(disk))
 	if err == nil {
 		w.run(e)
 		e.Close()
@@ -267,7 +271,7 @@ func crashOnce(seed uint64, call int64) (crashed bool, err error) {
 		}
 	}
 	for _, again := range []string{"first recovery", "second recovery", "recovery after writing", "recovery after a kill"} {
-		e, err := Open(tinyOptions(left))
+		e, err := Open(options(left))
 		if err != nil {
 			return true, fmt.Errorf("%s: %w", again, err)
 		}

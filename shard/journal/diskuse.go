@@ -28,9 +28,9 @@ func (d diskUse) byKind() map[string]int64 {
 			l.mu.Lock()
 			for i := range l.segments {
 				if l.segments[i].sealed {
-					sealed += l.segments[i].bytes
+					sealed += l.segments[i].diskBytes()
 				} else {
-					active += l.segments[i].bytes
+					active += l.segments[i].diskBytes()
 				}
 			}
 			l.mu.Unlock()

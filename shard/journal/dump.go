@@ -83,6 +83,8 @@ func (d dumper) file(name string, size int64) error {
 		return d.snapshot(name)
 	case magic == segmentMagic:
 		return d.segment(f, name, size, start)
+	case magic == compressedMagic:
+		return d.compressed(f, name, size, start)
 	case strings.HasPrefix(string(start), "sluice-journal "):
 		d.printf("%s", start)
 		return nil
@@ -128,9 +130,9 @@ func (d dumper) snapshot(name string) error {
 		for i, l := range t.logs {
 			d.printf("  partition %d: log %d, first offset %d, in segments to %d, newest %s\n", i, l.id, l.first, l.flushed, stamp(l.lastMillis))
 			for _, g := range l.segments {
-				state := "active"
-				if g.sealed {
-					state = "sealed"
+				state := []string{"active", "sealed", "sealed, does not shrink"}[g.state()%3]
+				if g.compressed() {
+					state = fmt.Sprintf("compressed to %d bytes", g.stored)
 				}
 				d.printf("    segment %d to %d, %d bytes, %s to %s, %s\n", g.base, g.end, g.bytes, stamp(g.firstMillis), stamp(g.lastMillis), state)
 			}
@@ -197,6 +199,54 @@ func (d dumper) segment(f vfs.File, name string, size int64, start []byte) error
 		for _, en := range index {
 			d.printf("  offset %d, %s, at byte %d\n", en.base, stamp(en.millis), en.pos)
 		}
+	}
+	return nil
+}
+
+// damage prints what is damaged, and returns other errors.
+func (d dumper) damage(err error) error {
+	var damaged *shard.CorruptError
+	if errors.As(err, &damaged) {
+		d.printf("@%d damaged: %s\n", damaged.Offset, damaged.Reason)
+		return nil
+	}
+	return err
+}
+
+// compressed prints a compressed segment by its blocks.
+func (d dumper) compressed(f vfs.File, name string, size int64, start []byte) error {
+	h, err := parseCompressedHeader(start)
+	if err != nil {
+		d.printf("damaged: %v\n", err)
+		return nil
+	}
+	d.printf("compressed segment of log %d, offsets %d to %d, %d blocks, %d bytes for %d\n", h.log, h.base, h.end, h.blocks, h.stored, h.bytes)
+	index, walkErr := buildBlockIndex(f, name, h.bytes, h.stored)
+	for i := range index {
+		frames, err := readBlock(f, name, index, i, h.bytes, h.stored)
+		if err == nil {
+			d.printf("@%d block of %d bytes\n", index[i].at, len(frames))
+			_, err = scanBlock(frames, name, index[i], index[i].pos, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
+				d.printf("(%d) ", pos)
+				d.frame(h, frame)
+				return true, nil
+			})
+		}
+		if err := d.damage(err); err != nil {
+			return err
+		}
+	}
+	if err := d.damage(walkErr); err != nil {
+		return err
+	}
+	tail, err := readTail(f, h.stored)
+	if err != nil {
+		return err
+	}
+	if footer, err := decodeBlockIndex(tail, h.bytes, h.stored); err != nil {
+		d.printf("@%d: %d bytes that are no index of the blocks\n", h.stored, size-h.stored)
+	} else {
+		d.printf("@%d index with %d entries\n", h.stored, len(footer))
 	}
 	return nil
 }

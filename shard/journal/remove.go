@@ -61,7 +61,7 @@ func (f *flusher) removeTrimmed(l *logState) error {
 		if err := f.removeSegment(s.key(l.id)); err != nil {
 			return err
 		}
-		f.e.metrics.removed(cause, s.bytes)
+		f.e.metrics.removed(cause, s.diskBytes())
 	}
 	return nil
 }

@@ -1,0 +1,579 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// eagerOptions make everything turn over at once: flushed, checkpointed, evicted, compressed.
+func eagerOptions(fs vfs.FS) Options {
+	opts := tinyOptions(fs)
+	opts.eager = true
+	return opts
+}
+
+// eventually waits for a condition that other goroutines bring about.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	timeout := time.NewTimer(2 * time.Minute)
+	defer timeout.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// segmentFiles returns the names of a log's segments.
+func segmentFiles(t testing.TB, fs vfs.FS, id uint64) []string {
+	t.Helper()
+	names, err := fs.List(path.Join("/data", logDir(id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// compressedOnly tells whether all but the newest segment are compressed, and nothing else is there.
+func compressedOnly(t testing.TB, fs vfs.FS, id uint64) bool {
+	names := segmentFiles(t, fs, id)
+	return len(names) > 1 && !slices.ContainsFunc(names[:len(names)-1], func(name string) bool {
+		return !strings.HasSuffix(name, compressedSuffix)
+	})
+}
+
+// compressedDir leaves a closed directory with n records, all but the newest segment compressed.
+func compressedDir(t testing.TB, n int) (*vfs.Mem, [][]byte) {
+	t.Helper()
+	mem := vfs.NewMem()
+	e := mustOpen(t, eagerOptions(mem))
+	values := fill(t, mustLog(t, e, "a"), n)
+	eventually(t, "compressed segments alone", func() bool { return compressedOnly(t, mem, 1) })
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return mem, values
+}
+
+func TestBlocksGiveBackWhatTheyWereMadeOf(t *testing.T) {
+	enc := newEncoder()
+	rapid.Check(t, func(t *rapid.T) {
+		frames := bytes.Repeat(sampleFrame(), rapid.IntRange(1, 50).Draw(t, "repeats"))
+		frames = append(frames, rapid.SliceOfN(rapid.Byte(), 0, 2000).Draw(t, "noise")...)
+		want := blockHeader{pos: segmentHeaderBytes + rapid.Int64Range(0, 1<<30).Draw(t, "pos"),
+			base: shard.Offset(rapid.Int64Range(0, 1<<60).Draw(t, "base")), millis: rapid.Int64().Draw(t, "millis")}
+		b, err := appendBlock([]byte("before"), enc, want, frames)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = b[len("before"):]
+		h, err := parseBlockHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.length() != int64(len(b)) || h.pos != want.pos || h.base != want.base || h.millis != want.millis {
+			t.Fatalf("header %+v of %d bytes, made from %+v", h, len(b), want)
+		}
+		got, err := decodeBlock(&h, b[blockHeaderBytes:])
+		if err != nil || !bytes.Equal(got, frames) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		i := rapid.IntRange(0, len(b)-1).Draw(t, "damaged byte")
+		b[i] ^= 1
+		if h, err = parseBlockHeader(b); err == nil {
+			_, err = decodeBlock(&h, b[blockHeaderBytes:])
+		}
+		if err == nil {
+			t.Fatalf("a flip of byte %d goes unnoticed", i)
+		}
+	})
+}
+
+func TestReadersSeeTheSameInCompressedSegments(t *testing.T) {
+	mem, values := compressedDir(t, 200)
+	opts := tinyOptions(mem)
+	opts.Compression = compressionOff // changes nothing for what is compressed
+	e := mustOpen(t, opts)
+	defer e.Close()
+	wantValues(t, e, "a", values)
+	l := mustLog(t, e, "a")
+	ctx := context.Background()
+	for _, from := range []shard.Offset{0, 1, 77, 120, 199} {
+		got, err := l.Read(ctx, from, shard.Limit{Records: 1})
+		if err != nil || len(got) != 1 || got[0].Offset != from || !bytes.Equal(got[0].Value, values[from]) {
+			t.Fatalf("read from %d: %v, %v", from, got, err)
+		}
+		at, err := l.At(ctx, got[0].Time)
+		if err != nil || at > from {
+			t.Fatalf("at the time of offset %d: %d, %v", from, at, err)
+		}
+	}
+	var out bytes.Buffer
+	if err := Dump(mem, "/data", &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"compressed segment of log 1, offsets 0 to ", "block of ", "record 0 ", "compressed to "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in the dump", want)
+		}
+	}
+}
+
+// A small read in the middle unpacks one block, and who reads on in small steps never unpacks a block twice.
+func TestReadsUnpackNoBlockTwice(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := contractOptions(mem, "/data")
+	opts.eager = true
+	e := mustOpen(t, opts)
+	l := mustLog(t, e, "a")
+	ctx := context.Background()
+	n := 0
+	for range 40 { // 2 MiB in all
+		var records []shard.Record
+		for range 50 {
+			records = append(records, shard.Record{Value: fmt.Appendf(nil, "record %d %s", n, strings.Repeat("y", 1000))})
+			n++
+		}
+		if _, err := l.Append(ctx, records).Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "compressed segments alone", func() bool { return compressedOnly(t, mem, 1) })
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk := vfs.Inject(mem)
+	var reads atomic.Int64
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpRead && strings.HasSuffix(c.Name, compressedSuffix) {
+			reads.Add(1)
+		}
+		return nil
+	})
+	opts.FS, opts.eager = disk, false
+	e = mustOpen(t, opts)
+	defer e.Close()
+	l = mustLog(t, e, "a")
+	if got, err := l.Read(ctx, 501, shard.Limit{Records: 1}); err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	if n := reads.Swap(0); n != 2 {
+		t.Errorf("%d reads of the file for one record, want the index and one block", n)
+	}
+	end := shard.Offset(n)
+	if seg := e.table.topics["a"].logs[0].segments; !seg[len(seg)-1].compressed() {
+		end = seg[len(seg)-1].base
+	}
+	for from := shard.Offset(0); from < end; from += 3 {
+		if _, err := l.Read(ctx, from, shard.Limit{Records: int(min(3, end-from))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocks := 0
+	for _, s := range e.table.topics["a"].logs[0].segments {
+		if s.compressed() {
+			blocks += int(s.bytes/targetBlockBytes) + 2 // and its index
+		}
+	}
+	if n := int(reads.Load()); n > blocks+blocks/4 {
+		t.Errorf("%d reads of compressed files with about %d blocks", n, blocks)
+	}
+}
+
+func TestCompressedRecordsSurvivePowerLossAtEveryCall(t *testing.T) {
+	seeds, step := uint64(2), int64(7)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
+		t.Run(fmt.Sprintf("seed%d", seed), func(t *testing.T) {
+			t.Parallel()
+			for call := int64(seed); ; call += step {
+				crashed, err := crashOnceWith(eagerOptions, seed, call)
+				if err != nil {
+					t.Fatalf("crash before call %d: %v", call, err)
+				}
+				if !crashed {
+					t.Logf("%d calls", call)
+					return
+				}
+			}
+		})
+	}
+}
+
+// Between making a compressed file and removing the plain one there are a dozen calls; each of them is tried, under
+// many ways to lose what was not synced.
+func TestPowerLossAtEveryCallOfReplacingASegment(t *testing.T) {
+	const n = 60
+	for call := int64(0); ; call++ {
+		mem := vfs.NewMem()
+		disk := vfs.Inject(mem)
+		opts := tinyOptions(disk)
+		opts.eager, opts.Compression = true, compressionOff
+		e := mustOpen(t, opts)
+		values := fill(t, mustLog(t, e, "a"), n)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		opts.Compression = compressionZstd
+		var crash *vfs.Crash
+		var lock sync.Mutex
+		var hook func(vfs.Call) error
+		disk.Hook(func(c vfs.Call) error {
+			lock.Lock()
+			defer lock.Unlock()
+			if crash == nil && c.Op == vfs.OpCreate && strings.HasSuffix(c.Name, compressedSuffix+tmpSuffix) {
+				crash, hook = vfs.CrashAt(mem, c.N+call, uint64(call%5))
+			}
+			if hook == nil {
+				return nil
+			}
+			return hook(c)
+		})
+		e = mustOpen(t, opts)
+		eventually(t, "the end of compressing, or a crash", func() bool {
+			lock.Lock()
+			defer lock.Unlock()
+			return crash != nil && crash.After() != nil || compressedOnly(t, mem, 1)
+		})
+		e.Close()
+		after := crash.After()
+		if after == nil {
+			if call < 12 {
+				t.Errorf("only %d calls", call)
+			}
+			return
+		}
+		for range 2 {
+			e, err := Open(tinyOptions(after))
+			if err != nil {
+				t.Fatalf("crash before call %d: %v", call, err)
+			}
+			wantValues(t, e, "a", values)
+			for _, name := range segmentFiles(t, after, 1) {
+				if strings.HasSuffix(name, tmpSuffix) || strings.HasSuffix(name, compressedSuffix) &&
+					slices.Contains(segmentFiles(t, after, 1), strings.TrimSuffix(name, "z")) {
+					t.Errorf("crash before call %d: %s is left", call, name)
+				}
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestDamageOfACompressedSegmentIsNeverServed(t *testing.T) {
+	mem, values := compressedDir(t, 120)
+	name := "/data/" + compressedName(1, 0)
+	info, err := mem.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pos := int64(0); pos < info.Size; pos++ {
+		left := mem.CrashClone(0)
+		flip(t, left, name, pos)
+		checkDamaged(t, left, fmt.Sprintf("%s byte %d", name, pos), values)
+	}
+	for size := int64(0); size < info.Size; size++ {
+		left := mem.CrashClone(0)
+		f, err := left.Open(name, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		checkDamaged(t, left, fmt.Sprintf("%s cut at %d", name, size), values)
+	}
+}
+
+func TestWhatDoesNotShrinkStaysAndIsNotTriedAgain(t *testing.T) {
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	var tried atomic.Int64
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpCreate && strings.HasSuffix(c.Name, compressedSuffix+tmpSuffix) {
+			tried.Add(1)
+		}
+		return nil
+	})
+	e := mustOpen(t, eagerOptions(disk))
+	l := mustLog(t, e, "noise")
+	ctx := context.Background()
+	noise := rand.NewChaCha8([32]byte{1})
+	var values [][]byte
+	for range 30 {
+		v := make([]byte, 1000)
+		noise.Read(v)
+		values = append(values, v)
+		if _, err := l.Append(ctx, []shard.Record{{Value: v}}).Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sealed := func() (n int64) {
+		ls := e.table.topics["noise"].logs[0]
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		for _, s := range ls.segments {
+			if s.sealed && !s.dense {
+				return -1
+			}
+			if s.sealed {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "all sealed segments tried", func() bool { return sealed() > 2 && tried.Load() == sealed() })
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := tried.Load()
+	e = mustOpen(t, eagerOptions(disk))
+	wantValues(t, e, "noise", values)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := tried.Load() - before; n > 1 { // the last one may have been sealed by the close
+		t.Errorf("%d segments were tried again", n)
+	}
+}
+
+func TestBigFramesAreBlocksOfTheirOwn(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := contractOptions(mem, "/data")
+	opts.eager = true
+	e := mustOpen(t, opts)
+	l := mustLog(t, e, "big")
+	ctx := context.Background()
+	big := bytes.Repeat([]byte("sixteen bytes.. "), shard.MaxAppendBytes/16-2)
+	var values [][]byte
+	for i := range 3 {
+		v := slices.Concat(fmt.Appendf(nil, "%d", i), big)
+		values = append(values, v)
+		if _, err := l.Append(ctx, []shard.Record{{Value: v}}).Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "compressed segments alone", func() bool { return compressedOnly(t, mem, 1) })
+	for i := range values {
+		got, err := l.Read(ctx, shard.Offset(i), shard.Limit{Records: 1})
+		if err != nil || len(got) != 1 || !bytes.Equal(got[0].Value, values[i]) {
+			t.Fatalf("record %d: %d records, %v", i, len(got), err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPlainTopicsAreNotCompressedUntilTheyMayBe(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, eagerOptions(mem))
+	defer e.Close()
+	ctx := context.Background()
+	plain, other := mustLog(t, e, "plain"), mustLog(t, e, "other")
+	if err := e.Configure(ctx, "plain", shard.Settings{Plain: true}); err != nil {
+		t.Fatal(err)
+	}
+	values := fill(t, plain, 120)
+	fill(t, other, 120)
+	eventually(t, "the other topic's segments compressed", func() bool { return compressedOnly(t, mem, 2) })
+	for _, name := range segmentFiles(t, mem, 1) {
+		if !strings.HasSuffix(name, segmentSuffix) {
+			t.Errorf("%s is there", name)
+		}
+	}
+	if err := e.Configure(ctx, "plain", shard.Settings{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "this one's too", func() bool { return compressedOnly(t, mem, 1) })
+	wantValues(t, e, "plain", values)
+}
+
+// In real time: segments are sealed, the compressor wakes a minute later, and makes one pass.
+func TestSegmentsAreCompressedAMinuteLaterAndTinyOnesNever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		disk := vfs.Inject(mem)
+		opts := contractOptions(disk, "/data")
+		opts.SegmentBytes = 256 << 10
+		e := mustOpen(t, opts)
+		l := mustLog(t, e, "a")
+		ctx := context.Background()
+		for i := range 20 {
+			if _, err := l.Append(ctx, []shard.Record{{Value: bytes.Repeat([]byte{byte(i)}, 100<<10)}}).Wait(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if compressedOnly(t, mem, 1) {
+			t.Error("compressed at once")
+		}
+		time.Sleep(3 * compressDelay)
+		synctest.Wait()
+		if !compressedOnly(t, mem, 1) {
+			t.Errorf("not compressed: %v", segmentFiles(t, mem, 1))
+		}
+		calls := disk.Calls()
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if n := disk.Calls() - calls; n > 0 {
+			t.Errorf("%d calls of the file system in an idle day", n)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+
+		opts.SegmentBytes = 16 << 10
+		e = mustOpen(t, opts)
+		fill(t, mustLog(t, e, "tiny"), 500)
+		time.Sleep(3 * compressDelay)
+		synctest.Wait()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range segmentFiles(t, mem, 2) {
+			if !strings.HasSuffix(name, segmentSuffix) {
+				t.Errorf("%s is not worth it", name)
+			}
+		}
+	})
+}
+
+func TestReadsTrimsAndDeletesWhileSegmentsAreCompressed(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, eagerOptions(mem))
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for i := range 3 {
+		topic := fmt.Sprintf("t%d", i)
+		for round := range 3 {
+			l := mustLog(t, e, topic)
+			values := make(chan [][]byte, 1)
+			wg.Go(func() { values <- fill(t, l, 120) })
+			wg.Go(func() { // the reader follows, and trims behind itself
+				from := shard.Offset(0)
+				for from < 120 {
+					if err := l.Wait(ctx, from); err != nil {
+						t.Errorf("wait: %v", err)
+						return
+					}
+					got, err := l.Read(ctx, from, shard.Limit{Records: 9})
+					if err != nil || len(got) == 0 || got[0].Offset != from {
+						t.Errorf("read from %d: %d records, %v", from, len(got), err)
+						return
+					}
+					for _, r := range got {
+						if !strings.HasPrefix(string(r.Value), fmt.Sprintf("record %d ", r.Offset)) {
+							t.Errorf("offset %d holds %.30q", r.Offset, r.Value)
+						}
+					}
+					from = got[len(got)-1].Offset + 1
+					if i == 1 {
+						if err := l.Trim(ctx, from-20); err != nil {
+							t.Errorf("trim: %v", err)
+						}
+					}
+				}
+			})
+			wg.Wait()
+			<-values
+			if i == 2 && round < 2 {
+				if err := e.Delete(ctx, topic); err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			break
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, eagerOptions(mem))
+	if got, err := readEverything(ctx, mustLog(t, e, "t0")); err != nil || len(got) != 120 {
+		t.Errorf("%d records, %v", len(got), err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFullDiskOnlyPutsCompressingOff(t *testing.T) {
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	var full atomic.Bool
+	full.Store(true)
+	disk.Hook(func(c vfs.Call) error {
+		if full.Load() && (c.Op == vfs.OpPreallocate || c.Op == vfs.OpWrite || c.Op == vfs.OpDatasync) && strings.Contains(c.Name, compressedSuffix) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	e := mustOpen(t, eagerOptions(disk))
+	values := fill(t, mustLog(t, e, "a"), 120)
+	wantValues(t, e, "a", values)
+	if compressedOnly(t, mem, 1) {
+		t.Fatal("compressed without any space")
+	}
+	full.Store(false)
+	eventually(t, "compressed segments alone", func() bool { return compressedOnly(t, mem, 1) })
+	wantValues(t, e, "a", values)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADamagedSegmentIsNotCompressedAndDoesNotStopTheEngine(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := eagerOptions(mem)
+	opts.Compression = compressionOff
+	e := mustOpen(t, opts)
+	values := fill(t, mustLog(t, e, "a"), 120)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names := segmentFiles(t, mem, 1)
+	flip(t, mem, "/data/"+segmentName(1, 0), 500)
+	opts.Compression = compressionZstd
+	e = mustOpen(t, opts)
+	defer e.Close()
+	eventually(t, "all other segments compressed", func() bool {
+		now := segmentFiles(t, mem, 1)
+		return len(now) == len(names) && now[0] == names[0] && !slices.ContainsFunc(now[1:len(now)-1], func(name string) bool {
+			return !strings.HasSuffix(name, compressedSuffix)
+		})
+	})
+	l := mustLog(t, e, "a")
+	got, err := l.Read(context.Background(), 100, shard.Limit{})
+	if err != nil || len(got) != 20 || !bytes.Equal(got[0].Value, values[100]) {
+		t.Fatalf("%d records, %v", len(got), err)
+	}
+	if err := e.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
