@@ -32,7 +32,7 @@ func TestRetentionBySizeIsDurableBeforeAFileGoes(t *testing.T) {
 	mem := vfs.NewMem()
 	disk := vfs.Inject(mem)
 	opts := tinyOptions(disk)
-	opts.eager = true
+	opts.eager, opts.Compression = true, compressionOff
 	e := mustOpen(t, opts)
 	l := mustLog(t, e, "a")
 	if err := e.Configure(context.Background(), "a", shard.Settings{RetentionBytes: 20 << 10}); err != nil {
@@ -184,7 +184,7 @@ func TestRefusalNamesTheDiskAndTheRoomOnIt(t *testing.T) {
 func TestMetricsTellWhatTheFilesTake(t *testing.T) {
 	mem := vfs.NewMem()
 	opts := tinyOptions(mem)
-	opts.eager = true
+	opts.eager, opts.Compression = true, compressionOff
 	e := mustOpen(t, opts)
 	l := mustLog(t, e, "a")
 	appendNumbered(t, l, 0, 50)
