@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-462d9463/sluice/shard"
 )
@@ -11,14 +12,19 @@ import (
 // budget bounds the bytes of all entries, from before they are queued until they leave the cache. Entries that
 // are in their segments stay until room is needed, oldest flush first.
 //
+// While there is room nothing is locked. Who begins to wait says so in busy first and looks for room after that, and
+// who gives back looks at busy last: one of the two sees the other.
+//
 // Its lock comes before the locks of logs, which evicting takes.
 type budget struct {
 	limit  int64
 	eager  bool   // evict at once; see Options
 	wanted func() // called when somebody begins to wait
 
-	mu        sync.Mutex
-	used      int64
+	used atomic.Int64 // grows beyond the limit only by force
+	busy atomic.Bool  // somebody waits, or all are refused: reserve must look closer
+
+	mu        sync.Mutex  // guards what follows, and changes of busy
 	evictable []evictable // flushed chunks, oldest first; [head:] are left
 	head      int
 	waiters   list.List // of *budgetWaiter, first come first served
@@ -39,13 +45,18 @@ type budgetWaiter struct {
 
 // reserve waits until n more bytes are within the bound.
 func (b *budget) reserve(ctx context.Context, n int64) error {
+	if !b.busy.Load() && b.take(n) {
+		return nil
+	}
 	b.mu.Lock()
 	if err := b.refused(); err != nil {
 		b.mu.Unlock()
 		return err
 	}
-	if b.waiters.Len() == 0 && b.fits(n) {
-		b.used += n
+	first := b.waiters.Len() == 0
+	b.busy.Store(true)
+	if first && b.fits(n) {
+		b.busy.Store(false)
 		b.mu.Unlock()
 		return nil
 	}
@@ -80,37 +91,62 @@ func (b *budget) refused() error {
 	return b.full
 }
 
-// fits evicts until n bytes fit. The lock is held.
+// take takes n bytes if they are there.
+func (b *budget) take(n int64) bool {
+	for {
+		used := b.used.Load()
+		if used+n > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+// fits takes n bytes, and evicts for them what it must. The lock is held.
 func (b *budget) fits(n int64) bool {
-	for b.used+n > b.limit {
+	for !b.take(n) {
 		if b.head == len(b.evictable) {
 			return false
 		}
-		ev := b.evictable[b.head]
-		b.evictable[b.head] = evictable{}
-		b.head++
-		b.used -= ev.log.evict(ev.upTo)
+		b.evictOne()
 	}
 	return true
+}
+
+// shrink evicts until the bound holds with n bytes more, or nothing is left to evict. The lock is held.
+func (b *budget) shrink(n int64) {
+	for b.used.Load()+n > b.limit && b.head < len(b.evictable) {
+		b.evictOne()
+	}
+}
+
+func (b *budget) evictOne() {
+	ev := b.evictable[b.head]
+	b.evictable[b.head] = evictable{}
+	b.head++
+	b.used.Add(-ev.log.evict(ev.upTo))
 }
 
 // pump answers those who wait for as long as there is room.
 func (b *budget) pump() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for {
-		first := b.waiters.Front()
-		if first == nil {
-			return
-		}
+	b.answer()
+}
+
+// answer answers those who wait for as long as there is room. The lock is held.
+func (b *budget) answer() {
+	for first := b.waiters.Front(); first != nil; first = b.waiters.Front() {
 		w := first.Value.(*budgetWaiter)
 		if !b.fits(w.n) {
 			return
 		}
 		b.waiters.Remove(first)
-		b.used += w.n
 		w.ready <- nil
 	}
+	b.busy.Store(b.refused() != nil)
 }
 
 // release gives bytes back.
@@ -118,11 +154,8 @@ func (b *budget) release(n int64) {
 	if n == 0 {
 		return
 	}
-	b.mu.Lock()
-	b.used -= n
-	waiting := b.waiters.Len() > 0
-	b.mu.Unlock()
-	if waiting {
+	b.used.Add(-n)
+	if b.busy.Load() {
 		b.pump()
 	}
 }
@@ -132,8 +165,8 @@ func (b *budget) release(n int64) {
 func (b *budget) force(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fits(n)
-	b.used += n
+	b.shrink(n)
+	b.used.Add(n)
 }
 
 // flushed says that the entries of a log before an offset may be evicted.
@@ -144,14 +177,11 @@ func (b *budget) flushed(log *logState, upTo shard.Offset) {
 	}
 	b.evictable = append(b.evictable, evictable{log: log, upTo: upTo})
 	if b.eager {
-		b.fits(b.limit + 1)
+		b.shrink(b.limit + 1)
 	}
-	b.fits(0) // force may have gone beyond the bound
-	waiting := b.waiters.Len() > 0
+	b.shrink(0) // force may have gone beyond the bound
+	b.answer()
 	b.mu.Unlock()
-	if waiting {
-		b.pump()
-	}
 }
 
 // compact drops what was evicted, and what is stale because a trim or delete has emptied the cache: else the list
@@ -170,7 +200,7 @@ func (b *budget) compact() {
 func (b *budget) trimTo() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fits(0)
+	b.shrink(0)
 }
 
 // stop refuses all who wait and who come.
@@ -183,6 +213,7 @@ func (b *budget) refuse(set func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	set()
+	b.busy.Store(b.waiters.Len() > 0 || b.refused() != nil)
 	if err == nil {
 		return
 	}
@@ -196,5 +227,5 @@ func (b *budget) refuse(set func(), err error) {
 func (b *budget) state() (used int64, waiting bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used, b.waiters.Len() > 0
+	return b.used.Load(), b.waiters.Len() > 0
 }

@@ -1,9 +1,6 @@
 package journal
 
 import (
-	"context"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -32,231 +29,17 @@ import (
 //	        ask the flusher for a checkpoint; wait for a free file
 //	        if the disk is full: take back all records in the queue but essential ones; go on with the rest
 //	    write b to the journal; fdatasync; if it is the first in a file, or after a checkpoint, mark it
-//	    for each entry of b: log.durable = entry.end, tell the flusher; or apply the change of the table
+//	    in the order of b: log.durable = entry.end, tell the flusher, once for all of a log; or apply the change of the table
 //	    e.durable = end of b
 //	    wake those who wait for b
 //	    if nothing is queued for markAfter: mark how far the journal is durable
 
-// batchBytes is what a batch may take, if it is not a single bigger append.
-const batchBytes = 4 << 20
-
-// entryOverhead is what an entry counts for in the cache bound beside its frame.
-const entryOverhead = 256
-
-// entry is one frame from the moment it is queued until it leaves the cache. As a Pending, it is what Append
-// returns.
-type entry struct {
-	log    *logState // nil for a change of the table
-	buf    []byte    // the frame; immutable
-	base   shard.Offset
-	end    shard.Offset
-	millis int64
-	at     lsn // of its batch; set when durable
-	batch  *batch
-	moved  atomic.Pointer[batch] // where it went when its batch was broken up; set before that batch's done is closed
-	err    error                 // set before batch.done, or that of moved, is closed
-	apply  func(err error)       // a change of the table: called once, when durable or failed
-
-	flushed bool // it is in its segment, or need not be; guarded by log.mu
-}
-
-func (en *entry) charge() int64 { return int64(len(en.buf)) + entryOverhead }
-
-// ordinary tells whether the entry is refused when the disk is full.
-func (en *entry) ordinary() bool { return en.log != nil && !en.log.essential.Load() }
-
-// Wait implements shard.Pending.
-func (en *entry) Wait(ctx context.Context) (shard.Appended, error) {
-	if err := en.batch.wait(ctx); err != nil {
-		return shard.Appended{}, err
-	}
-	for b, next := en.batch, en.moved.Load(); next != nil && next != b; next = en.moved.Load() {
-		b = next
-		if err := b.wait(ctx); err != nil {
-			return shard.Appended{}, err
-		}
-	}
-	if en.err != nil {
-		return shard.Appended{}, en.err
-	}
-	return shard.Appended{First: en.base, Time: time.UnixMilli(en.millis).UTC()}, nil
-}
-
-// failedPending is an Append that never got into the queue.
-type failedPending struct{ err error }
-
-func (p failedPending) Wait(context.Context) (shard.Appended, error) {
-	return shard.Appended{}, p.err
-}
-
-// batch is a group of entries that become durable together.
-type batch struct {
-	entries []*entry
-	bytes   int64
-	records bool          // some are ordinary records
-	done    chan struct{} // closed when the outcome of every entry is known, or it was moved to another batch
-}
-
-func newBatch() *batch { return &batch{done: make(chan struct{}), bytes: batchHeaderBytes} }
-
-func (b *batch) add(en *entry) {
-	b.entries = append(b.entries, en)
-	b.bytes += int64(len(en.buf))
-	b.records = b.records || en.ordinary()
-}
-
-func (b *batch) recordCount() (n int64) {
-	for _, en := range b.entries {
-		n += int64(en.end - en.base)
-	}
-	return n
-}
-
-// takes tells whether an entry fits in. Every batch takes at least one.
-func (b *batch) takes(en *entry) bool {
-	return len(b.entries) == 0 || b.bytes+int64(len(en.buf)) <= batchBytes
-}
-
-// wait waits for done, even if ctx has ended, when it is closed already.
-func (b *batch) wait(ctx context.Context) error {
-	select {
-	case <-b.done:
-		return nil
-	default:
-	}
-	select {
-	case <-b.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// commitQueue holds what waits for the committer. Its size is bounded by the budget, which all records have been
-// charged to, and by those who wait for changes of the table.
-type commitQueue struct {
-	mu      sync.Mutex
-	batches []*batch
-	err     error      // refuses everything: closed or failed
-	full    error      // refuses ordinary records: the disk is full
-	none    error      // refuses everything, while all of it is taken back
-	taking  sync.Mutex // held while records are taken back: for so long full stays set, and no log becomes essential
-	ready   chan struct{}
-	changed chan struct{} // tells a waiting committer that err or full was set
-}
-
-func newCommitQueue() *commitQueue {
-	return &commitQueue{ready: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// push queues an entry. The caller holds the log's lock, if there is one.
-func (q *commitQueue) push(en *entry) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.err != nil {
-		return q.err
-	}
-	if q.none != nil {
-		return q.none
-	}
-	if q.full != nil && en.ordinary() {
-		return q.full
-	}
-	var b *batch
-	if len(q.batches) > 0 {
-		b = q.batches[len(q.batches)-1]
-	}
-	if b == nil || !b.takes(en) {
-		b = newBatch()
-		q.batches = append(q.batches, b)
-	}
-	b.add(en)
-	en.batch = b
-	if len(q.batches) == 1 && len(b.entries) == 1 {
-		signal(q.ready)
-	}
-	return nil
-}
-
-// take returns the next batch. Without one it waits: until the queue is closed, then open is false, or until idle.
-func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
-	for {
-		q.mu.Lock()
-		if len(q.batches) > 0 {
-			b := q.batches[0]
-			q.batches[0] = nil
-			q.batches = q.batches[1:]
-			q.mu.Unlock()
-			return b, true
-		}
-		q.batches = nil
-		err := q.err
-		q.mu.Unlock()
-		if err != nil {
-			return nil, false
-		}
-		select {
-		case <-q.ready:
-		case <-idle:
-			return nil, true
-		}
-	}
-}
-
-// takeAll returns all batches, and from then on refuses everything with none, if that is an error.
-func (q *commitQueue) takeAll(none error) []*batch {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	all := q.batches
-	q.batches, q.none = nil, none
-	return all
-}
-
-// putBack puts batches to the front, and refuses no longer.
-func (q *commitQueue) putBack(batches []*batch) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.batches = append(batches, q.batches...)
-	q.none = nil
-}
-
-func (q *commitQueue) stop(err error) {
-	q.mu.Lock()
-	if q.err == nil {
-		q.err = err
-	}
-	q.mu.Unlock()
-	signal(q.ready)
-	signal(q.changed)
-}
-
-func (q *commitQueue) setFull(err error) {
-	q.taking.Lock()
-	defer q.taking.Unlock()
-	q.mu.Lock()
-	q.full = err
-	q.mu.Unlock()
-	signal(q.changed)
-}
-
-func (q *commitQueue) isFull() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.full
-}
-
 // committer writes what is queued. Its fields belong to its goroutine.
 type committer struct {
-	e    *Engine
-	buf  []byte
-	idle *time.Timer // runs while there is something to mark and nothing to commit
+	e      *Engine
+	buf    []byte
+	shares []share     // of the batch that is being published
+	idle   *time.Timer // runs while there is something to mark and nothing to commit
 }
 
 // run is the committer's goroutine.
@@ -303,8 +86,9 @@ func (c *committer) commit(b *batch) (*batch, error) {
 			return b, err
 		}
 	}
+	records, frames := b.recordCount(), len(b.entries)
 	c.publish(b, h)
-	c.e.metrics.committed(b.recordCount(), len(b.entries), len(buf), time.Since(start))
+	c.e.metrics.committed(records, frames, len(buf), time.Since(start))
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping
 	}
@@ -403,26 +187,61 @@ func (c *committer) encode(b *batch) (*batchHeader, []byte) {
 	return h, c.buf[:padded]
 }
 
-// publish makes a durable batch visible.
+// share is what one log has in a batch.
+type share struct {
+	log   *logState
+	end   shard.Offset // of its last entry
+	bytes int64        // their charge
+	gone  bool
+}
+
+// publish makes a durable batch visible: the records of a log together, but not past a change of the table, for after
+// a delete they are gone.
 func (c *committer) publish(b *batch, h *batchHeader) {
-	entries := b.entries
-	for i := 0; i < len(entries); {
-		en := entries[i]
-		if en.log == nil {
-			en.apply(nil)
-			i++
+	from := 0
+	for i, en := range b.entries {
+		en.at = h.at
+		if l := en.log; l != nil {
+			if l.share == 0 {
+				c.shares = append(c.shares, share{log: l})
+				l.share = len(c.shares)
+			}
+			s := &c.shares[l.share-1]
+			s.end = en.end
+			s.bytes += en.charge()
 			continue
 		}
-		n := 1
-		for i+n < len(entries) && entries[i+n].log == en.log {
-			n++
-		}
-		en.log.publish(entries[i:i+n], h.at)
-		i += n
+		c.publishShares(b.entries[from:i], h.at)
+		from = i + 1
+		en.apply(nil)
 	}
+	c.publishShares(b.entries[from:], h.at)
 	c.e.durable.Store(uint64(h.end()))
+	b.entries = nil
 	close(b.done)
 	c.e.flusher.noteBatch()
+}
+
+// publishShares publishes what has been gathered of the entries.
+func (c *committer) publishShares(entries []*entry, at lsn) {
+	gone := false
+	for i := range c.shares {
+		s := &c.shares[i]
+		s.gone = !s.log.publish(s.end, s.bytes, at)
+		gone = gone || s.gone
+	}
+	if gone {
+		for _, en := range entries {
+			if c.shares[en.log.share-1].gone {
+				en.err = en.log.errGone()
+			}
+		}
+	}
+	for i := range c.shares {
+		c.shares[i].log.share = 0
+		c.shares[i] = share{}
+	}
+	c.shares = c.shares[:0]
 }
 
 // drop fails all entries of a batch.
@@ -433,5 +252,6 @@ func (e *Engine) drop(b *batch, err error) {
 			en.apply(err)
 		}
 	}
+	b.entries = nil
 	close(b.done)
 }

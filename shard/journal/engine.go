@@ -138,8 +138,10 @@ func (e *Engine) checkSize(records []shard.Record, size int) error {
 		return err
 	}
 	sum := 0
-	for i := range records {
-		sum += records[i].Size()
+	if e.opts.MaxAppendBytes < shard.MaxAppendBytes || int64(size) > e.maxFrame {
+		for i := range records {
+			sum += records[i].Size()
+		}
 	}
 	if sum > e.opts.MaxAppendBytes || int64(size) > e.maxFrame {
 		return fmt.Errorf("%w: %d bytes, %d encoded; at most %d and %d", shard.ErrTooLarge, sum, size, e.opts.MaxAppendBytes, e.maxFrame)

@@ -155,9 +155,10 @@ func encodedSize(records []shard.Record) int {
 	return n
 }
 
-// encodeRecords returns a frame of the given size with room for the header, and the sum of its payload.
-func encodeRecords(size int, records []shard.Record) (buf []byte, sum uint32) {
-	buf = make([]byte, frameHeaderBytes, size)
+// encodeRecords lays a frame out in an empty buffer, which has room for it: space for the header, then the payload, and
+// returns the payload's sum.
+func encodeRecords(buf []byte, records []shard.Record) (frame []byte, sum uint32) {
+	buf = buf[:frameHeaderBytes]
 	for i := range records {
 		r := &records[i]
 		buf = appendBytes(buf, r.Key)

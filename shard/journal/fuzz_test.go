@@ -20,7 +20,7 @@ func sampleRecords() []shard.Record {
 
 func sampleFrame() []byte {
 	records := sampleRecords()
-	buf, sum := encodeRecords(encodedSize(records), records)
+	buf, sum := encodeRecords(make([]byte, 0, encodedSize(records)), records)
 	h := frameHeader{payload: sum, kind: frameRecords, count: 3, log: 7, base: 5, millis: 1700000000000, epoch: 2}
 	h.seal(buf)
 	return buf

@@ -45,6 +45,8 @@ type logState struct {
 
 	dirThere bool // its directory's name is durable; of the flusher alone
 
+	share int // place in the shares of the batch that is being published, plus one; of the committer alone
+
 	// Guarded by the flusher's lock.
 	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
 	since   lsn // of the oldest unflushed entry, while in the heap
@@ -83,7 +85,6 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 	if err := e.usable(); err != nil {
 		return nil, err
 	}
-	en := &entry{log: l}
 	if l.essential.Load() {
 		e.budget.force(int64(size) + entryOverhead) // they are few and small, and must not wait for others
 	} else {
@@ -94,8 +95,9 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 			return nil, err
 		}
 	}
-	buf, sum := encodeRecords(size, records)
-	en.buf = buf
+	en := newEntry(l, size)
+	var sum uint32
+	en.buf, sum = encodeRecords(en.buf, records)
 	now := time.Now().UnixMilli()
 
 	l.mu.Lock()
@@ -107,7 +109,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 			payload: sum, kind: frameRecords, count: int64(len(records)), dir: e.journal.dir(), log: l.id,
 			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
 		}
-		h.seal(buf)
+		h.seal(en.buf)
 		en.base, en.end, en.millis = h.base, h.end(), h.millis
 		if err = e.queue.push(en); err == nil {
 			l.next, l.lastMillis = en.end, en.millis
@@ -122,25 +124,18 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 	return en, nil
 }
 
-// publish makes queued entries of one batch durable.
-func (l *logState) publish(entries []*entry, at lsn) {
+// publish makes queued entries of one batch durable, those before an offset. It returns false if the log is gone.
+func (l *logState) publish(end shard.Offset, bytes int64, at lsn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		for _, en := range entries {
-			en.err = l.errGone()
-		}
-		return
+		return false
 	}
-	bytes := int64(0)
-	for _, en := range entries {
-		en.at = at
-		bytes += en.charge()
-	}
-	l.durable = entries[len(entries)-1].end
+	l.durable = end
 	l.unflushed += bytes
 	l.e.flusher.note(l, at, bytes)
 	l.notify()
+	return true
 }
 
 // notify wakes those who wait for records. The lock is held.
