@@ -66,8 +66,14 @@ type env struct {
 	logs    *bytes.Buffer // what the service has logged
 }
 
+// newEnv is an engine on which a catalog has been opened once, as any has before there are source streams.
 func newEnv(t testing.TB) *env {
-	return &env{t: t, engine: shardtest.NewMemory(), store: newStore(t), sources: &fakeSources{}, logs: &bytes.Buffer{}}
+	t.Helper()
+	engine := shardtest.NewMemory()
+	if err := engine.Create(t.Context(), catalog.Topic, 1); err != nil {
+		t.Fatal(err)
+	}
+	return &env{t: t, engine: engine, store: newStore(t), sources: &fakeSources{}, logs: &bytes.Buffer{}}
 }
 
 // start begins a service on what is there. stop ends it, and may be called once more.

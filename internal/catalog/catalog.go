@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +35,8 @@ var (
 	ErrClosed = errors.New("catalog closed")
 	// ErrFormat: the log has records that this version of Sluice does not know.
 	ErrFormat = errors.New("unknown catalog format")
+	// ErrMissing: the engine has logs, and none of them is the catalog's.
+	ErrMissing = errors.New("the catalog's log is missing")
 	// ErrUnknown: whether the change took effect is not known. Get tells what there is now.
 	ErrUnknown = errors.New("the outcome of the change is unknown")
 )
@@ -116,8 +119,8 @@ func Open(ctx context.Context, engine shard.Engine, options Options) (*Catalog, 
 	if options.SnapshotBytes <= 0 {
 		options.SnapshotBytes = 1 << 20
 	}
-	if err := engine.Create(ctx, Topic, 1); err != nil {
-		return nil, fmt.Errorf("create the catalog's log: %w", err)
+	if err := create(ctx, engine); err != nil {
+		return nil, err
 	}
 	// On a full disk a definition must still be deleted, so that its data can go.
 	log, err := engine.Open(shard.Essential(ctx), Topic, 0)
@@ -136,6 +139,26 @@ func Open(ctx context.Context, engine shard.Engine, options Options) (*Catalog, 
 	c.stop = stop
 	c.running.Go(func() { c.run(running) })
 	return c, nil
+}
+
+// create makes the catalog's log if the engine is new. It is the first one that an engine gets, so if only others are
+// there it has been taken away. An empty catalog would make them all look left over, and they would be removed.
+func create(ctx context.Context, engine shard.Engine) error {
+	topics, err := engine.Topics(ctx)
+	if err != nil {
+		return fmt.Errorf("look for the catalog's log: %w", err)
+	}
+	if slices.ContainsFunc(topics, func(t shard.Topic) bool { return t.Name == Topic }) {
+		return nil
+	}
+	if len(topics) > 0 {
+		return fmt.Errorf("%w: there are %d other topics, %s among them, and no %s, which tells what they are; bring it "+
+			"back, or give the server a log of its own", ErrMissing, len(topics), topics[0].Name, Topic)
+	}
+	if err := engine.Create(ctx, Topic, 1); err != nil {
+		return fmt.Errorf("create the catalog's log: %w", err)
+	}
+	return nil
 }
 
 // Close ends the catalog. Whoever waits for a change gets ErrClosed.

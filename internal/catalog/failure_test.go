@@ -40,6 +40,29 @@ func TestClosedCatalogSaysSo(t *testing.T) {
 	}
 }
 
+func TestAMissingCatalogBesideOtherLogsIsRefused(t *testing.T) {
+	e := shardtest.NewMemory()
+	closeCatalog(t, open(t, e))
+	if err := e.Create(t.Context(), "stream.of.somebody", 1); err != nil {
+		t.Fatal(err)
+	}
+	closeCatalog(t, open(t, e))
+	if err := e.Delete(t.Context(), catalog.Topic); err != nil {
+		t.Fatal(err)
+	}
+	_, err := catalog.Open(t.Context(), e, catalog.Options{})
+	if !errors.Is(err, catalog.ErrMissing) || !strings.Contains(err.Error(), "stream.of.somebody") {
+		t.Fatalf("%v", err)
+	}
+	topics, err := e.Topics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(topics) != 1 {
+		t.Errorf("topics after the refusal: %v", topics)
+	}
+}
+
 func TestFailedEngineGivesItsError(t *testing.T) {
 	e := shardtest.NewMemory()
 	c := open(t, e)
