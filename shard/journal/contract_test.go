@@ -18,6 +18,14 @@ func contractOptions(fs vfs.FS, dir string) Options {
 	}}
 }
 
+// tinyOptions make every part of the engine turn over quickly: a few appends fill a journal file, a segment, and
+// the cache.
+func tinyOptions(fs vfs.FS) Options {
+	return Options{FS: fs, Dir: "/data", Logger: quiet(), MaxAppendBytes: 4 << 10, SpaceRetry: 1, Config: Config{
+		JournalFileBytes: 32 << 10, JournalFiles: 3, CacheBytes: 32 << 10, SegmentBytes: 6 << 10, MaxOpenFiles: 8, MinFreeBytes: 1,
+	}}
+}
+
 func mustOpen(t testing.TB, opts Options) *Engine {
 	t.Helper()
 	e, err := Open(opts)

@@ -232,8 +232,8 @@ func (f *journalFile) resize(size int64) error {
 		if err = f.f.Truncate(size); err == nil {
 			err = f.f.Sync()
 		}
-	} else {
-		err = zeroFill(f.f, f.size, size)
+	} else if err = fullIfNoSpace(zeroFill(f.f, f.size, size)); err != nil {
+		err = errors.Join(err, f.f.Truncate(f.size))
 	}
 	if err != nil {
 		return fmt.Errorf("resize %s: %w", f.name, err)

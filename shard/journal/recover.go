@@ -259,7 +259,7 @@ func (e *Engine) position(chain, found []foundBatch, s *snapshot) error {
 			continue
 		}
 		if f.size != e.opts.JournalFileBytes {
-			if err := f.resize(e.opts.JournalFileBytes); err != nil {
+			if err := f.resize(e.opts.JournalFileBytes); err != nil && !isFullError(err) { // then it stays as it is
 				return err
 			}
 		}
