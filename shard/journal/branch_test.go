@@ -62,10 +62,8 @@ func (b *branch) recover(left *vfs.Mem, depth int) error {
 		return nil
 	}
 	if err != nil {
-		if isFullError(err) || vfs.IsNoSpace(err) {
-			if _, missing := left.Stat("/data/" + formatName); missing != nil {
-				return nil // there was no space to begin with
-			}
+		if newAndFull(left, err) {
+			return nil
 		}
 		return err
 	}

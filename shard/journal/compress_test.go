@@ -202,28 +202,6 @@ func TestReadsUnpackNoBlockTwice(t *testing.T) {
 	}
 }
 
-func TestCompressedRecordsSurvivePowerLossAtEveryCall(t *testing.T) {
-	seeds, step := uint64(2), int64(7)
-	if testing.Short() {
-		seeds = 1
-	}
-	for seed := uint64(1); seed <= seeds; seed++ {
-		t.Run(fmt.Sprintf("seed%d", seed), func(t *testing.T) {
-			t.Parallel()
-			for call := int64(seed); ; call += step {
-				crashed, err := crashOnceWith(eagerOptions, seed, call)
-				if err != nil {
-					t.Fatalf("crash before call %d: %v", call, err)
-				}
-				if !crashed {
-					t.Logf("%d calls", call)
-					return
-				}
-			}
-		})
-	}
-}
-
 // Between making a compressed file and removing the plain one there are a dozen calls; each of them is tried, under
 // many ways to lose what was not synced.
 func TestPowerLossAtEveryCallOfReplacingASegment(t *testing.T) {

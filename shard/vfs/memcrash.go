@@ -13,7 +13,9 @@ import (
 func (m *Mem) FailSync(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.find(name).data.failSync()
+	if n := m.find(name); n != nil && n.data != nil { // it may have been removed while it is open
+		n.data.failSync()
+	}
 }
 
 // FailSyncDir does the same to a directory: its changes that are not on disk stay in memory, and only names that change
@@ -21,7 +23,9 @@ func (m *Mem) FailSync(name string) {
 func (m *Mem) FailSyncDir(dir string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.find(dir).changes = nil
+	if n := m.find(dir); n != nil {
+		n.changes = nil
+	}
 }
 
 // Crash is CrashClone, and the end of the original: every later call fails with ErrCrashed, one that is under way
