@@ -271,3 +271,52 @@ func TestAStateThatCannotBeReadIsNamed(t *testing.T) {
 		}
 	})
 }
+
+// leading is a log whose first record does not have the first offset, as in Kafka: nothing was trimmed before it.
+type leading struct {
+	shard.Log
+	trimmed shard.Offset
+}
+
+const lead = 3
+
+func (l leading) Trimmed() shard.Offset { return l.trimmed }
+
+func (l leading) Bounds() (first, next shard.Offset) {
+	if first, next = l.Log.Bounds(); next == 0 {
+		return 0, 0
+	}
+	return first + lead, next + lead
+}
+
+func (l leading) Read(ctx context.Context, from shard.Offset, limit shard.Limit) ([]shard.Record, error) {
+	records, err := l.Log.Read(ctx, from-lead, limit)
+	for i := range records {
+		records[i].Offset += lead
+	}
+	return records, err
+}
+
+func (l leading) Wait(ctx context.Context, from shard.Offset) error {
+	return l.Log.Wait(ctx, from-lead)
+}
+
+func TestAGapBeforeTheFirstRecordIsNoLoss(t *testing.T) {
+	for _, trimmed := range []shard.Offset{0, 2} {
+		inBubble(t, func(t *testing.T, e *env) {
+			shards := e.shards("input", 1)
+			plain := shards[0].Log
+			shards[0].Log = leading{plain, trimmed}
+			e.sources.set(nil, shards...)
+			s, stop := e.start()
+			defer stop()
+			e.create(s, clicks, definition(fromStream))
+			write(t, plain, "a", "b")
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if got := e.stats(s, clicks); got.LostRecords != int64(trimmed) || got.DeliveredRecords != 2 {
+				t.Errorf("trimmed up to %d: %+v", trimmed, got)
+			}
+		})
+	}
+}

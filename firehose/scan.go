@@ -152,26 +152,26 @@ func (d *delivery) fill(in *input, records []shard.Record) []shard.Record {
 	return nil
 }
 
-// skipLost counts the records that the source dropped before they were scanned. (Where a log has gaps this is
-// an upper bound.)
+// skipLost counts the records that the source dropped before they were scanned. (Where there were gaps between them
+// this is an upper bound.)
 func (d *delivery) skipLost(in *input, records []shard.Record) {
-	first, _ := in.log.Bounds()
-	if first <= in.pos {
+	trimmed := shard.Trimmed(in.log)
+	if trimmed <= in.pos {
 		return
 	}
 	if len(records) > 0 { // it may have been trimmed further since the read
-		first = min(first, records[0].Offset)
+		trimmed = min(trimmed, records[0].Offset)
 	}
-	lost := int64(first - in.pos)
+	lost := int64(trimmed - in.pos)
 	if lost <= 0 {
 		return
 	}
 	d.log.Warn("records were dropped by their source before they could be delivered",
-		"partition", in.Partition, "from", in.pos, "to", first, "records", lost)
+		"partition", in.Partition, "from", in.pos, "to", trimmed, "records", lost)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.batch.skipped += lost
-	in.pos = first
+	in.pos = trimmed
 }
 
 // watch waits in the background until the input has something to scan.

@@ -111,6 +111,18 @@ type Log interface {
 	Trim(ctx context.Context, before Offset) error
 }
 
+// Trimmed returns the offset up to which records of the log have been dropped: none of those before it is left, and
+// all that were ever at or behind it are. It is the first offset of Bounds, or less where an engine leaves gaps between
+// offsets and therefore has a method Trimmed: there may be a gap before the first record. So who comes to a log with a
+// position has missed records only if the position is before Trimmed.
+func Trimmed(l Log) Offset {
+	if l, ok := l.(interface{ Trimmed() Offset }); ok {
+		return l.Trimmed()
+	}
+	first, _ := l.Bounds()
+	return first
+}
+
 // Topic names a group of logs that are created and deleted together: a Kafka topic with its partitions.
 type Topic struct {
 	Name       string

@@ -38,9 +38,9 @@ func (c *Catalog) follow(ctx context.Context) error {
 	}
 	// Asked after the read: if nothing was trimmed by now, the read has missed nothing. Gaps alone say
 	// nothing, an engine may leave some.
-	if first, _ := c.log.Bounds(); first > c.position {
+	if trimmed := shard.Trimmed(c.log); trimmed > c.position {
 		c.logger.Warn("the catalog was trimmed by another node before this one had read it; reading its snapshot",
-			"position", c.position, "first", first)
+			"position", c.position, "trimmed", trimmed)
 		return c.load(ctx)
 	}
 	return c.apply(ctx, records)
@@ -164,7 +164,7 @@ func (c *Catalog) applyAll(ctx context.Context) (done bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if first, _ := c.log.Bounds(); first > c.position {
+		if shard.Trimmed(c.log) > c.position {
 			return false, nil
 		}
 		if len(records) == 0 {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/journal"
 	"github.com/seed-462d9463/sluice/shard/kafka"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -38,8 +39,7 @@ func (p *parts) openJournal(n *Node) error {
 	if err != nil {
 		return dataDirError(err)
 	}
-	p.engine = engine
-	p.add("the log", engine.Close)
+	p.use(engine)
 	return nil
 }
 
@@ -60,9 +60,20 @@ func (p *parts) openKafka(ctx context.Context, n *Node) error {
 	if err != nil {
 		return fmt.Errorf("the log in Kafka: %w", err)
 	}
-	p.engine = engine
-	p.add("the log", engine.Close)
+	p.use(engine)
 	return nil
+}
+
+// use takes an open log. When it has failed, whoever runs the node knows why already, and closing it says no more.
+func (p *parts) use(engine shard.Engine) {
+	p.engine = engine
+	p.add("the log", func() error {
+		failed := engine.Err() != nil
+		if err := engine.Close(); !failed {
+			return err
+		}
+		return nil
+	})
 }
 
 // otherDir is what helps against a data directory that cannot be used.

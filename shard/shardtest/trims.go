@@ -19,10 +19,17 @@ func testTrim(s *suite) {
 	for i := range 10 {
 		want = append(want, s.append(l, value("a %d", i), value("b %d", i), value("c %d", i))...)
 	}
+	if trimmed := shard.Trimmed(l); trimmed > want[0].Offset {
+		s.Fatalf("a log is trimmed up to %d from the start, and has a record at %d", trimmed, want[0].Offset)
+	}
 	// Between appends and within one: a trim is exact, whatever the units are in which space is freed.
 	for _, n := range []int{1, 1, 3, 5, 2, 10} {
 		s.trim(l, want[n].Offset)
+		dropped := want[n-1].Offset
 		want = want[n:]
+		if trimmed := shard.Trimmed(l); trimmed <= dropped || trimmed > want[0].Offset {
+			s.Fatalf("trimmed up to %d, with the last record dropped at %d and the first left at %d", trimmed, dropped, want[0].Offset)
+		}
 		s.equal(s.readAll(l, 0), want)
 		s.equal(s.read(l, want[0].Offset-1, shard.Limit{Records: 1}), want[:1])
 		s.checkBounds(l, want)
