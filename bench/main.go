@@ -86,7 +86,8 @@ func scenarios() []scenario {
 		all[i].usual, all[i].serves = true, true
 	}
 	all = append(all, appendMatrix()...)
-	return append(all, logCounts())
+	many := tenThousandShards()
+	return append(all, logCounts(), many.idle(), many.restart())
 }
 
 // choose returns the names of the scenarios that match any of the patterns (path.Match), separated by commas.

@@ -27,6 +27,7 @@ type measurement struct {
 	CPU         float64 `json:"cpu_seconds"` // of the contestant, until it was quiet again
 	PerCPU      float64 `json:"payload_bytes_per_cpu_second"`
 	PeakRSS     float64 `json:"peak_rss_bytes"`
+	Files       float64 `json:"open_files,omitempty"`
 	Generator   float64 `json:"generator_cores"` // cores that the load generator used
 	Others      float64 `json:"others_cores"`    // cores that neither of them used
 }

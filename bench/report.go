@@ -69,13 +69,21 @@ func (r report) writeMarkdown(w io.Writer) error {
 			if c.IdleRSS > 0 {
 				fmt.Fprintf(&b, "%s, ready and idle: %s MiB.\n", c.Name, mebibytes(c.IdleRSS))
 			}
+			if c.Median.Files > 0 {
+				fmt.Fprintf(&b, "%s: %s s, %s s of CPU, %.0f open files.\n",
+					c.Name, number(c.Median.Seconds), number(c.Median.CPU), c.Median.Files)
+			}
 		}
 		for _, v := range o.Budgets {
 			met := "met"
 			if !v.Met {
 				met = "**missed**"
 			}
-			fmt.Fprintf(&b, "Budget: %s ≥ %s; got %s: %s.\n", v.What, number(v.Least), number(v.Got), met)
+			bound := "≥ " + number(v.Least)
+			if v.Most > 0 {
+				bound = "≤ " + number(v.Most)
+			}
+			fmt.Fprintf(&b, "Budget: %s %s; got %s: %s.\n", v.What, bound, number(v.Got), met)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

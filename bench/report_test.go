@@ -62,7 +62,7 @@ func TestRatiosCompareTheSameRoundAndBudgetsAreJudged(t *testing.T) {
 	if c := got.Contests[1]; c.RateRatio != 0.8 || c.CPURatio != 0.8 || c.Median.RequestRate != 100 {
 		t.Errorf("got %+v", c)
 	}
-	want := []verdict{{"share", 0.8, 0.8, true}, {"speed", 101, 100, false}}
+	want := []verdict{{What: "share", Least: 0.8, Got: 0.8, Met: true}, {What: "speed", Least: 101, Got: 100}}
 	if diff := cmp.Diff(want, got.Budgets); diff != "" {
 		t.Error(diff)
 	}

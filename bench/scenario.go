@@ -33,7 +33,8 @@ type contestant struct {
 type budget struct {
 	contestant string
 	what       string
-	least      float64
+	least      float64 // 0: none
+	most       float64 // 0: none
 	value      func(contest) float64
 }
 
@@ -48,6 +49,7 @@ const (
 type stage struct {
 	options
 	servers   []*server
+	cleanup   []func() error
 	serial    int    // for names that were not used before
 	profiling string // in a profiling round, the name of the profile; else empty
 }
@@ -104,7 +106,10 @@ func (s *stage) close() error {
 	for _, target := range s.servers {
 		err = errors.Join(err, target.remove())
 	}
-	s.servers = nil
+	for _, clean := range s.cleanup {
+		err = errors.Join(err, clean())
+	}
+	s.servers, s.cleanup = nil, nil
 	return err
 }
 
@@ -130,7 +135,8 @@ type outcome struct {
 // verdict is a budget held against what was measured.
 type verdict struct {
 	What  string  `json:"what"`
-	Least float64 `json:"at_least"`
+	Least float64 `json:"at_least,omitempty"`
+	Most  float64 `json:"at_most,omitempty"`
 	Got   float64 `json:"got"`
 	Met   bool    `json:"met"`
 }
@@ -224,7 +230,7 @@ func (s *stage) judge(sc scenario, contestants []contestant, runs [][]measuremen
 			if c.Name == b.contestant {
 				got := b.value(c)
 				result.Budgets = append(result.Budgets,
-					verdict{What: b.what, Least: b.least, Got: got, Met: got >= b.least})
+					verdict{What: b.what, Least: b.least, Most: b.most, Got: got, Met: got >= b.least && (b.most == 0 || got <= b.most)})
 			}
 		}
 	}
@@ -259,6 +265,7 @@ func medians(runs []measurement) measurement {
 		PerCPU:      of(func(m measurement) float64 { return m.PerCPU }),
 		PeakRSS:     of(func(m measurement) float64 { return m.PeakRSS }),
 		Generator:   of(func(m measurement) float64 { return m.Generator }),
+		Files:       of(func(m measurement) float64 { return m.Files }),
 		Others:      of(func(m measurement) float64 { return m.Others }),
 	}
 }

@@ -45,6 +45,22 @@ func startSluice(ctx context.Context, binary, root string, signed bool) (*server
 	if err != nil {
 		return nil, err
 	}
+	s, err := serveData(ctx, binary, data, signed)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(data))
+	}
+	err = s.Quiet(ctx, quietLimit)
+	if err == nil {
+		s.idle, err = s.Peak()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return s, nil
+}
+
+// serveData runs the binary on a data directory, which it leaves there when it fails, until it is ready.
+func serveData(ctx context.Context, binary, data string, signed bool) (*server, error) {
 	listen, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -60,19 +76,12 @@ func startSluice(ctx context.Context, binary, root string, signed bool) (*server
 	process, err := child.Start(binary,
 		[]string{"serve", "--listen", listen, "--admin", admin, "--data", data, "--limits", "off"}, credentials)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(data))
+		return nil, err
 	}
 	s := &server{Process: process, admin: admin, data: data,
 		endpoint: endpoint{addr: listen, path: "/", signed: signed}}
-	err = s.await(ctx, func() error { return ready(ctx, "http://"+admin+"/readyz") })
-	if err == nil {
-		err = s.Quiet(ctx, quietLimit)
-	}
-	if err == nil {
-		s.idle, err = s.Peak()
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.remove())
+	if err := s.await(ctx, func() error { return ready(ctx, "http://"+admin+"/readyz") }); err != nil {
+		return nil, errors.Join(err, s.Stop(stopGrace))
 	}
 	return s, nil
 }

@@ -71,6 +71,18 @@ func (p *Process) Stop(grace time.Duration) error {
 	}
 }
 
+// Kill ends the process as kill -9 does.
+func (p *Process) Kill() error {
+	select {
+	case <-p.exited:
+		return p.Failure()
+	default:
+	}
+	err := p.cmd.Process.Kill()
+	<-p.exited
+	return err
+}
+
 // CPU is the processor time, in user and kernel, that the process has used since it started, in steps of
 // 10 ms.
 func (p *Process) CPU() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
@@ -80,6 +92,12 @@ func (p *Process) Peak() (int64, error) { return peakOf(p.cmd.Process.Pid) }
 
 // OwnPeak is the most memory that this process has had resident.
 func OwnPeak() (int64, error) { return peakOf(os.Getpid()) }
+
+// Resident is the memory that the process has resident now.
+func (p *Process) Resident() (int64, error) { return residentOf(p.cmd.Process.Pid) }
+
+// OpenFiles is the number of descriptors that the process has open, sockets included.
+func (p *Process) OpenFiles() (int, error) { return openFilesOf(p.cmd.Process.Pid) }
 
 // ResetPeak makes Peak start anew at what is resident now.
 func (p *Process) ResetPeak() error { return resetPeakOf(p.cmd.Process.Pid) }

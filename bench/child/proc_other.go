@@ -13,6 +13,8 @@ var errNoProc = errors.New("what a process costs is read from /proc, which only 
 func diesWithParent() *syscall.SysProcAttr { return nil }
 func cpuOf(int) (time.Duration, error)     { return 0, errNoProc }
 func peakOf(int) (int64, error)            { return 0, errNoProc }
+func residentOf(int) (int64, error)        { return 0, errNoProc }
+func openFilesOf(int) (int, error)         { return 0, errNoProc }
 func resetPeakOf(int) error                { return errNoProc }
 
 // MachineCPU is known on Linux only.

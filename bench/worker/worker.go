@@ -30,6 +30,7 @@ type Task struct {
 	Writers  int           `json:"writers"`
 	Size     int           `json:"size"` // bytes in a record
 	Logs     int           `json:"logs"`
+	Segments int           `json:"segments"` // of each log
 	Warmup   time.Duration `json:"warmup"`
 	Duration time.Duration `json:"duration"`
 	Profile  string        `json:"profile"` // file for a CPU profile of the measured time; none if empty
@@ -106,6 +107,8 @@ func (t Task) do(ctx context.Context) (Result, error) {
 	switch t.What {
 	case AppendBare, AppendTwice, AppendEngine:
 		return t.appends(ctx)
+	case Fabricate:
+		return t.fabricate(ctx)
 	default:
 		return Result{}, fmt.Errorf("no task of the kind %q", t.What)
 	}
