@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"time"
 )
@@ -137,21 +136,21 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 // syncDirs makes the names of new segments durable.
 func (f *flusher) syncDirs() error {
 	fresh := false
-	for _, id := range slices.Sorted(maps.Keys(f.newFiles)) {
-		err := f.e.opts.FS.SyncDir(path.Join(f.e.opts.Dir, logDir(id)))
+	for _, n := range slices.Sorted(maps.Keys(f.newFiles)) {
+		err := f.e.opts.FS.SyncDir(f.e.path(dirName(n)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // deleted in the meantime
 			return err
 		}
-		fresh = fresh || !f.newFiles[id].dirThere
+		fresh = fresh || !f.dirs[n]
 	}
 	if fresh {
-		if err := f.e.opts.FS.SyncDir(path.Join(f.e.opts.Dir, shardsDir)); err != nil {
+		if err := f.e.opts.FS.SyncDir(f.e.path(shardsDir)); err != nil {
 			return err
 		}
 	}
-	for id, l := range f.newFiles {
-		l.dirThere = true
-		delete(f.newFiles, id)
+	for n := range f.newFiles {
+		f.dirs[n] = true
 	}
+	clear(f.newFiles)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,9 @@ func segmentFiles(t testing.TB, fs vfs.FS, id uint64) []string {
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) { // nothing is flushed yet
 		t.Fatal(err)
 	}
-	return names
+	return slices.DeleteFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name, strconv.FormatUint(id, 10)+"-")
+	})
 }
 
 // compressedOnly tells whether all but the newest segment are compressed, and nothing else is there.

@@ -256,6 +256,13 @@ func (c *compressor) uses(id uint64) bool {
 	return c.using == id
 }
 
+// usesDir tells whether the compressor works in a directory of segments.
+func (c *compressor) usesDir(n uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.using != 0 && dirOf(c.using) == n
+}
+
 // waitIdle waits while others need the disk more; false when there is no more time, or it may last.
 func (c *compressor) waitIdle() bool {
 	for wait := 10 * time.Millisecond; c.e.flusher.busy(); wait *= 2 {

@@ -166,7 +166,7 @@ func TestDamageAfterACleanCloseIsNeverServed(t *testing.T) {
 		return mem, values
 	}
 	mem, values := build()
-	for _, dir := range []string{"meta", "shards/1", ""} {
+	for _, dir := range []string{"meta", "shards/0", ""} {
 		names, err := mem.List(path.Join("/data", dir))
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,7 @@ func TestMissingFilesAreRefused(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"meta", "shards/1", "journal"} {
+	for _, dir := range []string{"meta", "shards/0", "journal"} {
 		if err := mem.SyncDir(path.Join("/data", dir)); err != nil { // no removed file comes back
 			t.Fatal(err)
 		}

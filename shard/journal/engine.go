@@ -50,9 +50,9 @@ type Engine struct {
 	err     atomic.Pointer[error]
 	once    sync.Once // of fail
 
-	committerDone, flusherDone chan struct{}
-	closeOnce                  sync.Once
-	closeErr                   error
+	committerDone, flusherDone, lengthsDone chan struct{}
+	closeOnce                               sync.Once
+	closeErr                                error
 }
 
 var _ shard.Engine = (*Engine)(nil)
@@ -77,6 +77,7 @@ func Open(opts Options) (*Engine, error) {
 
 		committerDone: make(chan struct{}),
 		flusherDone:   make(chan struct{}),
+		lengthsDone:   make(chan struct{}),
 	}
 	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1)}
 	e.flusher = newFlusher(e)
@@ -119,6 +120,10 @@ func (e *Engine) start() error {
 	}()
 	signal(e.flusher.kicked)
 	e.compressor.start()
+	go func() {
+		defer close(e.lengthsDone)
+		e.checkLengths()
+	}()
 	return nil
 }
 
@@ -183,6 +188,7 @@ func (e *Engine) Close() error {
 		e.compressor.close() // whose last work the flusher still takes in
 		close(e.flusher.stopped)
 		<-e.flusherDone
+		<-e.lengthsDone
 		e.closeErr = errors.Join(e.Err(), e.release())
 	})
 	return e.closeErr

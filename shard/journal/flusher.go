@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -53,7 +52,8 @@ type flusher struct {
 	sinceFree int64                  // bytes written since the free space was looked at
 	warned    time.Time              // when it was last warned of little space
 	dirty     map[*openFile]struct{} // written since they were last synced
-	newFiles  map[uint64]*logState   // logs with new segments in a directory that is not synced
+	dirs      map[uint64]bool        // directories of segments that are there; true: their names are durable
+	newFiles  map[uint64]struct{}    // directories with new segments that are not synced
 	snapshot  uint64                 // number of the newest snapshot
 	replaced  []fileKey              // plain files that are not needed after the next snapshot
 	replays   bool                   // recovery (alone then) reads the journal: active segments may be missing, see stillThere
@@ -63,7 +63,7 @@ type flusher struct {
 func newFlusher(e *Engine) *flusher {
 	return &flusher{
 		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}),
-		dirty: map[*openFile]struct{}{}, newFiles: map[uint64]*logState{}, sinceFree: freeEvery,
+		dirty: map[*openFile]struct{}{}, dirs: map[uint64]bool{}, newFiles: map[uint64]struct{}{}, sinceFree: freeEvery,
 	}
 }
 
@@ -317,12 +317,11 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 		return file, nil
 	}
 	*active = segment{base: first.base, end: first.base, firstMillis: first.millis, lastMillis: first.millis}
-	dir := path.Join(f.e.opts.Dir, logDir(l.id))
-	if f.newFiles[l.id] == nil {
-		if err := f.makeDir(l, dir); err != nil {
+	if _, ok := f.newFiles[dirOf(l.id)]; !ok {
+		if err := f.makeDir(dirOf(l.id)); err != nil {
 			return nil, err
 		}
-		f.newFiles[l.id] = l
+		f.newFiles[dirOf(l.id)] = struct{}{}
 	}
 	if err := f.removeSegment(active.key(l.id)); err != nil { // of a flush that the full disk cut short
 		return nil, err
@@ -339,20 +338,25 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 	return file, nil
 }
 
-// makeDir makes a log's directory. One that is there may be of a process that was killed, or failed, before its name
-// was durable: if no segment is known in it, it is made again.
-func (f *flusher) makeDir(l *logState, dir string) error {
-	if l.dirThere {
+// makeDir makes a directory of segments. One that is there may be of a process that was killed, or failed, before its
+// name was durable: if no segment is known in it, it is made again.
+func (f *flusher) makeDir(n uint64) error {
+	dir := f.e.path(dirName(n))
+	if _, known := f.dirs[n]; known {
 		_, err := f.e.opts.FS.Stat(dir)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		l.dirThere = false // a delete further on in the journal has removed it already
+		// A delete further on in the journal has removed it already.
 	}
 	if err := removeDir(f.e.opts.FS, dir); err != nil {
 		return err
 	}
-	return fullIfNoSpace(f.e.opts.FS.MkdirAll(dir))
+	if err := f.e.opts.FS.MkdirAll(dir); err != nil {
+		return fullIfNoSpace(err)
+	}
+	f.dirs[n] = false
+	return nil
 }
 
 // cutTail removes what a crash left behind the bytes that count: it must not look like a part of the segment to

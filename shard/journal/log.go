@@ -43,8 +43,6 @@ type logState struct {
 	shrinking  bool      // a trim by size is on its way, see retain.go
 	dropped    dropCause // of the last trim since the start
 
-	dirThere bool // its directory's name is durable; of the flusher alone
-
 	share int // place in the shares of the batch that is being published, plus one; of the committer alone
 
 	// Guarded by the flusher's lock.

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
@@ -24,6 +26,7 @@ func (f *flusher) removeFiles() error {
 			return err
 		}
 	}
+	gone := map[uint64]map[uint64]bool{} // by directory
 	for _, l := range doomed {
 		if f.e.compressor.uses(l.id) { // it wakes us when it is done
 			f.mu.Lock()
@@ -31,9 +34,14 @@ func (f *flusher) removeFiles() error {
 			f.mu.Unlock()
 			continue
 		}
-		if err := f.removeLog(l.id); err != nil {
-			return err
+		f.closeLog(l.id)
+		if gone[dirOf(l.id)] == nil {
+			gone[dirOf(l.id)] = map[uint64]bool{}
 		}
+		gone[dirOf(l.id)][l.id] = true
+	}
+	if err := f.removeLogs(gone); err != nil {
+		return err
 	}
 	if len(trims)+len(doomed) > 0 {
 		f.sinceFree = freeEvery // there may be room again
@@ -77,8 +85,8 @@ func (f *flusher) removeSegment(key fileKey) error {
 	return removeIfThere(f.e.opts.FS, path.Join(f.e.opts.Dir, key.name()))
 }
 
-// removeLog removes a deleted log's directory.
-func (f *flusher) removeLog(id uint64) error {
+// closeLog gives up a deleted log's files.
+func (f *flusher) closeLog(id uint64) {
 	for file := range f.dirty {
 		if file.key.log == id {
 			delete(f.dirty, file)
@@ -86,8 +94,38 @@ func (f *flusher) removeLog(id uint64) error {
 		}
 	}
 	f.e.files.forgetLog(id)
-	delete(f.newFiles, id)
-	return removeDir(f.e.opts.FS, path.Join(f.e.opts.Dir, logDir(id)))
+}
+
+// removeLogs removes the files of deleted logs, which are given by directory, and the directories that no log will use
+// any more. Such a one is not needed again after a crash either, since ids are not.
+func (f *flusher) removeLogs(gone map[uint64]map[uint64]bool) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	living := f.e.table.livingDirs()
+	for _, n := range slices.Sorted(maps.Keys(gone)) {
+		dir := f.e.path(dirName(n))
+		if !living[n] && !f.e.compressor.usesDir(n) {
+			delete(f.dirs, n)
+			delete(f.newFiles, n)
+			if err := removeDir(f.e.opts.FS, dir); err != nil {
+				return err
+			}
+			continue
+		}
+		names, err := f.e.opts.FS.List(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, name := range names {
+			if key, ok := parseSegmentName(name); ok && gone[n][key.log] {
+				if err := removeIfThere(f.e.opts.FS, path.Join(dir, name)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // removeDir removes a directory of files, if it is there.

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"path"
-	"strconv"
-	"strings"
 
 	"github.com/seed-462d9463/sluice/shard"
 )
@@ -16,7 +13,6 @@ import (
 // A segment file holds a stretch of one log: a header, frames back to back, and, once it is sealed, a footer
 // with its index. FORMAT.md has the layout.
 const (
-	shardsDir          = "shards"
 	segmentMagic       = 0x47534c53 // "SLSG"
 	segmentVersion     = 1
 	segmentHeaderBytes = 64
@@ -58,35 +54,6 @@ func (s *segment) diskBytes() int64 {
 }
 
 func (s *segment) key(log uint64) fileKey { return fileKey{log, s.base, s.compressed()} }
-
-func logDir(id uint64) string { return path.Join(shardsDir, strconv.FormatUint(id, 10)) }
-
-const (
-	segmentSuffix    = ".seg"
-	compressedSuffix = ".segz"
-)
-
-func segmentName(id uint64, base shard.Offset) string {
-	return path.Join(logDir(id), fmt.Sprintf("%020d%s", base, segmentSuffix))
-}
-
-func compressedName(id uint64, base shard.Offset) string {
-	return path.Join(logDir(id), fmt.Sprintf("%020d%s", base, compressedSuffix))
-}
-
-func parseSegmentName(name string) (base shard.Offset, compressed, ok bool) {
-	digits, compressed := strings.CutSuffix(name, compressedSuffix)
-	if !compressed {
-		if digits, ok = strings.CutSuffix(name, segmentSuffix); !ok {
-			return 0, false, false
-		}
-	}
-	if len(digits) != 20 {
-		return 0, false, false
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	return shard.Offset(n), compressed, err == nil && n >= 0
-}
 
 func segmentHeader(id uint64, base shard.Offset) []byte {
 	b := make([]byte, segmentHeaderBytes)

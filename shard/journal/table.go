@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -323,6 +324,31 @@ func (t *table) byID() map[uint64]*logState {
 	return logs
 }
 
+// livingDirs returns the directories whose logs are not all deleted for good: those that have a log, or may get one.
+func (t *table) livingDirs() map[uint64]bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	living := map[uint64]bool{dirOf(t.nextLog): true}
+	for _, tp := range t.topics {
+		for _, l := range tp.logs {
+			living[dirOf(l.id)] = true
+		}
+	}
+	return living
+}
+
+// all returns all logs, by id.
+func (t *table) all() []*logState {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var logs []*logState
+	for _, tp := range t.topics {
+		logs = append(logs, tp.logs...)
+	}
+	slices.SortFunc(logs, func(a, b *logState) int { return cmp.Compare(a.id, b.id) })
+	return logs
+}
+
 // load fills the table from a snapshot.
 func (t *table) load(e *Engine, s *snapshot) error {
 	t.nextTopic, t.nextLog = s.nextTopic, s.nextLog
@@ -338,7 +364,10 @@ func (t *table) load(e *Engine, s *snapshot) error {
 			}
 			ids[sl.id] = true
 			l := &logState{e: e, id: sl.id, topic: st.name, partition: i, first: sl.first, flushed: sl.flushed,
-				durable: sl.flushed, next: sl.flushed, lastMillis: sl.lastMillis, segments: sl.segments, dirThere: len(sl.segments) > 0}
+				durable: sl.flushed, next: sl.flushed, lastMillis: sl.lastMillis, segments: sl.segments}
+			if len(l.segments) > 0 {
+				e.flusher.dirs[dirOf(l.id)] = true
+			}
 			if n := len(l.segments); n > 0 && !l.segments[n-1].sealed {
 				l.index.start = l.segments[n-1].bytes
 			}

@@ -5,90 +5,188 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-462d9463/sluice/shard"
 )
 
-// checkSegments makes sure that every segment is there, and removes what belongs to none.
+// verifyAtOnce is how many directories are read at a time: their blocks lie far apart, and the disk is asked for several
+// at once.
+const verifyAtOnce = 16
+
+// segmentCheck makes sure, at a start, that every segment is there, and has removed what belongs to none. It reads
+// directories, and looks at the files that are still written to: of ten thousand logs there are hundreds of thousands of
+// sealed ones, and to look at each takes seconds when nothing of them is in memory. That those are as long as they must
+// be is looked at in the background (lengths.go), and found by everyone who reads them.
+type segmentCheck struct {
+	e    *Engine
+	logs map[uint64]*logState // read only
+
+	mu     sync.Mutex      // guards what follows
+	seen   map[uint64]bool // directories
+	doomed map[uint64]bool // logs that are not there any more and have files
+}
+
+// checkSegments is the check of all logs.
 func (e *Engine) checkSegments() error {
-	logs := e.table.byID()
+	c := segmentCheck{e: e, logs: e.table.byID(), seen: map[uint64]bool{}, doomed: map[uint64]bool{}}
 	dirs, err := e.opts.FS.List(e.path(shardsDir))
 	if err != nil {
 		return err
 	}
-	seen := map[uint64]bool{}
-	for i, dir := range dirs {
-		e.opts.Progress(Progress{Phase: "segments", Done: int64(i), Total: int64(len(dirs))})
-		id, err := strconv.ParseUint(dir, 10, 64)
-		if err != nil {
-			continue
-		}
-		if id >= e.table.nextLog {
-			return e.corrupt(path.Join(shardsDir, dir), 0, "no log of this number was ever made")
-		}
-		if l := logs[id]; l == nil {
-			e.flusher.doomed = append(e.flusher.doomed, &logState{id: id})
-		} else if err := e.checkLog(l); err != nil {
-			return err
-		}
-		seen[id] = true
+	if err := c.all(dirs); err != nil {
+		return err
 	}
-	for id, l := range logs {
-		if !seen[id] {
-			if err := e.checkThere(l, nil); err != nil {
+	for id, l := range c.logs {
+		if !c.seen[dirOf(id)] {
+			if err := c.log(l, nil); err != nil {
 				return err
 			}
 		}
+	}
+	for id := range c.doomed {
+		e.flusher.doomed = append(e.flusher.doomed, &logState{id: id})
 	}
 	e.opts.Progress(Progress{Phase: "segments", Done: int64(len(dirs)), Total: int64(len(dirs))})
 	return nil
 }
 
-func (e *Engine) checkLog(l *logState) error {
-	dir := logDir(l.id)
-	names, err := e.opts.FS.List(e.path(dir))
+func (c *segmentCheck) all(dirs []string) error {
+	var g errgroup.Group
+	g.SetLimit(verifyAtOnce)
+	var failed atomic.Bool
+	for i, dir := range dirs {
+		if failed.Load() {
+			break
+		}
+		c.e.opts.Progress(Progress{Phase: "segments", Done: int64(i), Total: int64(len(dirs))})
+		n, err := strconv.ParseUint(dir, 10, 64)
+		if err != nil {
+			continue
+		}
+		c.seen[n] = true
+		g.Go(func() error {
+			err := c.dir(n)
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// dir checks the logs whose segments are in a directory.
+func (c *segmentCheck) dir(n uint64) error {
+	next := c.e.table.nextLog
+	if n*logsPerDir >= next {
+		return c.e.corrupt(dirName(n), 0, "no log of this number was ever made")
+	}
+	names, err := c.e.opts.FS.List(c.e.path(dirName(n)))
 	if err != nil {
 		return err
 	}
-	sizes := map[shard.Offset]int64{}
+	there := make(map[uint64][]fileKey, logsPerDir)
 	for _, name := range names {
-		base, compressed, ok := parseSegmentName(name)
-		if !ok && !strings.HasSuffix(name, tmpSuffix) {
-			e.opts.Logger.Warn("this file does not belong here", "file", e.path(path.Join(dir, name)))
-			continue
+		key, ok := parseSegmentName(name)
+		switch {
+		case strings.HasSuffix(name, tmpSuffix):
+			err = removeIfThere(c.e.opts.FS, c.e.path(path.Join(dirName(n), name)))
+		case !ok || dirOf(key.log) != n:
+			c.e.opts.Logger.Warn("this file does not belong here", "file", c.e.path(path.Join(dirName(n), name)))
+		case key.log >= next:
+			err = c.e.corrupt(path.Join(dirName(n), name), 0, "no log of this number was ever made")
+		default:
+			there[key.log] = append(there[key.log], key)
 		}
-		known := ok && slices.ContainsFunc(l.segments, func(s segment) bool {
-			return s.base == base && s.compressed() == compressed
-		})
-		if !known { // begun after the snapshot and read again from the journal, or trimmed, or the other form of one
-			if err := removeIfThere(e.opts.FS, e.path(path.Join(dir, name))); err != nil {
-				return err
-			}
-			continue
-		}
-		info, err := e.opts.FS.Stat(e.path(path.Join(dir, name)))
 		if err != nil {
 			return err
 		}
-		sizes[base] = info.Size
 	}
-	return e.checkThere(l, sizes)
+	return c.dirLogs(n, there)
 }
 
-// checkThere makes sure that all segments of a log that are not trimmed are there and long enough.
-func (e *Engine) checkThere(l *logState, sizes map[shard.Offset]int64) error {
-	for _, s := range l.segments {
-		if s.end <= l.first {
-			e.flusher.trimmed(l, 0)
+// dirLogs checks all logs that may have something in a directory against what is there.
+func (c *segmentCheck) dirLogs(n uint64, there map[uint64][]fileKey) error {
+	empty := true
+	for id := n * logsPerDir; id < (n+1)*logsPerDir; id++ {
+		l := c.logs[id]
+		if l == nil {
+			if len(there[id]) > 0 {
+				c.doom(id)
+			}
 			continue
 		}
-		size, ok := sizes[s.base]
-		if !ok {
-			return e.corrupt(s.key(l.id).name(), 0, "the file is missing")
+		empty = false
+		if err := c.log(l, there[id]); err != nil {
+			return err
 		}
-		if size < s.diskBytes() {
-			return e.corrupt(s.key(l.id).name(), size, "the file ends here and not at byte %d", s.diskBytes())
+	}
+	if empty && n != dirOf(c.e.table.nextLog) {
+		c.doom(n * logsPerDir) // with it goes the directory
+	}
+	return nil
+}
+
+func (c *segmentCheck) doom(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doomed[id] = true
+}
+
+// log makes sure that all segments of a log that are not trimmed are among the files, and removes other files.
+func (c *segmentCheck) log(l *logState, there []fileKey) error {
+	needed, trimmed := 0, false
+	for i := range l.segments {
+		if l.segments[i].end > l.first {
+			needed++
+		} else {
+			trimmed = true
 		}
+	}
+	found := make(map[shard.Offset]bool, needed)
+	for _, key := range there {
+		s := l.segmentAt(key.base)
+		if s == nil || s.compressed() != key.compressed {
+			// Begun after the snapshot and read again from the journal, or trimmed, or the other form of one.
+			if err := removeIfThere(c.e.opts.FS, c.e.path(key.name())); err != nil {
+				return err
+			}
+		} else if s.end > l.first {
+			found[key.base] = true
+		}
+	}
+	if trimmed {
+		c.e.flusher.trimmed(l, 0)
+	}
+	if len(found) == needed {
+		return c.active(l)
+	}
+	i := slices.IndexFunc(l.segments, func(s segment) bool { return s.end > l.first && !found[s.base] })
+	return c.e.corrupt(l.segments[i].key(l.id).name(), 0, "the file is missing")
+}
+
+// active makes sure that the segment that the log goes on with is as long as it must be.
+func (c *segmentCheck) active(l *logState) error {
+	n := len(l.segments)
+	if n == 0 || l.segments[n-1].sealed || l.segments[n-1].end <= l.first {
+		return nil
+	}
+	return c.e.checkLength(l, l.segments[n-1])
+}
+
+// checkLength fails if a segment's file is shorter than it must be, or is not there.
+func (e *Engine) checkLength(l *logState, s segment) error {
+	name := s.key(l.id).name()
+	info, err := e.opts.FS.Stat(e.path(name))
+	if err != nil {
+		return missing(err, e.path(name))
+	}
+	if info.Size < s.diskBytes() {
+		return e.corrupt(name, info.Size, "the file ends here and not at byte %d", s.diskBytes())
 	}
 	return nil
 }

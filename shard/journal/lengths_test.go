@@ -1,0 +1,138 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// loggedText is what was logged.
+type loggedText struct {
+	mu sync.Mutex // guards what follows
+	b  bytes.Buffer
+}
+
+func (l *loggedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *loggedText) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), text)
+}
+
+func TestASealedSegmentThatIsTooShortIsToldOfSoonAfterTheStart(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.Compression = compressionOff
+	e := mustOpen(t, opts)
+	fill(t, mustLog(t, e, "a"), 80)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := "/data/" + segmentName(1, 0)
+	f, err := mem.Open(name, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(100), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	var logged loggedText
+	opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	e = mustOpen(t, opts)
+	defer e.Close()
+	eventually(t, "the short file is named", func() bool {
+		return logged.has(name) && logged.has("the file ends here")
+	})
+	l, err := e.Open(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var damage *shard.CorruptError
+	if _, err := l.Read(t.Context(), 0, shard.Limit{}); !errors.As(err, &damage) || damage.File != name {
+		t.Errorf("reading what is not there: %v", err)
+	}
+	_, next := l.Bounds()
+	if got, err := l.Read(t.Context(), next-1, shard.Limit{}); err != nil || len(got) != 1 {
+		t.Errorf("reading what is there: %d records, %v", len(got), err)
+	}
+}
+
+func TestASegmentThatIsStillWrittenToAndTooShortIsRefused(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, tinyOptions(mem))
+	fill(t, mustLog(t, e, "a"), 1)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := "/data/" + segmentName(1, 0)
+	f, err := mem.Open(name, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(100), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var damage *shard.CorruptError
+	if _, err := Open(tinyOptions(mem)); !errors.As(err, &damage) || damage.File != name {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLogsThatShareADirectoryAreDeletedAloneAndTheDirectoryWithTheLast(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, tinyOptions(mem))
+	for _, topic := range []string{"a", "b"} {
+		fill(t, mustLog(t, e, topic), 80)
+	}
+	if err := e.Create(t.Context(), "many", 2*logsPerDir); err != nil { // no log will come to the first directory any more
+		t.Fatal(err)
+	}
+	if err := e.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the files of one are gone", func() bool { return len(segmentFiles(t, mem, 1)) == 0 })
+	if len(segmentFiles(t, mem, 2)) == 0 {
+		t.Error("the files of the other are gone too")
+	}
+	for _, topic := range []string{"b", "many"} {
+		if err := e.Delete(t.Context(), topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the directory is gone", func() bool {
+		names, err := mem.List("/data/" + shardsDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names) == 0
+	})
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNamesOfSegmentsAreReadAsTheyAreWritten(t *testing.T) {
+	for _, key := range []fileKey{{1, 0, false}, {12345678901, 9, true}, {0, 1<<62 + 1, false}} {
+		name := key.name()
+		if got, ok := parseSegmentName(name[strings.LastIndexByte(name, '/')+1:]); !ok || got != key {
+			t.Errorf("%s: %v, %v", name, got, ok)
+		}
+	}
+	for _, name := range []string{"", "x.seg", "1-2.seg", "1-00000000000000000001", "-00000000000000000001.seg", "1-0000000000000000000x.segz"} {
+		if key, ok := parseSegmentName(name); ok {
+			t.Errorf("%q is taken for %v", name, key)
+		}
+	}
+}
