@@ -26,10 +26,11 @@ type cluster struct {
 
 	refreshing chan struct{} // holds an element while metadata are asked for
 
-	mu     sync.Mutex // guards what follows
-	nodes  map[int32]*node
-	topics map[string]*topicInfo // by name in Kafka; none where it must be asked for
-	closed bool
+	mu         sync.Mutex // guards what follows
+	nodes      map[int32]*node
+	controller int32
+	topics     map[string]*topicInfo // by name in Kafka; none where it must be asked for
+	closed     bool
 }
 
 // node is one broker. Connections that nobody uses are kept for the next one.
@@ -169,6 +170,29 @@ func (c *cluster) someone(ctx context.Context, do func(*node) error) error {
 	return errors.Join(errs...)
 }
 
+// atController calls do with the broker that changes topics. All others may refuse.
+func (c *cluster) atController(ctx context.Context, what string, do func(*node) error) error {
+	return c.repeat(ctx, what, func() error {
+		c.mu.Lock()
+		n := c.nodes[c.controller]
+		c.mu.Unlock()
+		err := errNoController
+		if n != nil {
+			if err = do(n); err == nil {
+				return nil
+			}
+		}
+		if isTransient(err) && ctx.Err() == nil {
+			if _, err := c.brokers(ctx); err != nil { // it may be another one by now
+				return err
+			}
+		}
+		return err
+	})
+}
+
+var errNoController = asError(codeNotController, "no broker is known that changes topics")
+
 // learn takes in who the brokers are. A broker may have moved.
 func (c *cluster) learn(m *metadata) {
 	c.mu.Lock()
@@ -176,6 +200,7 @@ func (c *cluster) learn(m *metadata) {
 	if c.closed {
 		return
 	}
+	c.controller = m.controller
 	for _, b := range m.brokers {
 		addr := net.JoinHostPort(b.host, strconv.Itoa(int(b.port)))
 		if old := c.nodes[b.id]; old == nil || old.addr != addr {

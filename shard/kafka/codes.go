@@ -18,6 +18,7 @@ const (
 	codeOutOfOrderSequence  = int16(kafkago.OutOfOrderSequenceNumber)
 	codeDuplicateSequence   = int16(kafkago.DuplicateSequenceNumber)
 	codeInvalidProducer     = int16(kafkago.InvalidProducerEpoch)
+	codeNotController       = int16(kafkago.NotController)
 	codeProducerFenced      = 90
 	codeUnknownTopicID      = 100
 	codeInconsistentTopicID = 103

@@ -108,8 +108,9 @@ type partitionInfo struct {
 }
 
 type metadata struct {
-	brokers []brokerInfo
-	topics  []topicInfo
+	brokers    []brokerInfo
+	controller int32 // whom to ask for topics to be made or deleted
+	topics     []topicInfo
 }
 
 // encodeMetadata asks for topics by name: all if names is nil.
@@ -142,7 +143,7 @@ func parseMetadata(b []byte) (*metadata, error) {
 		d.tags()
 	}
 	d.compactStr()
-	d.i32()
+	m.controller = d.i32()
 	for range d.count(d.compactLen(), 26) {
 		t := topicInfo{code: d.i16(), name: d.compactStr(), id: d.id()}
 		d.i8()

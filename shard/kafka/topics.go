@@ -225,14 +225,12 @@ func (e *Engine) createInKafka(ctx context.Context, name string, partitions int)
 	}
 	timeout := int32(e.opts.RequestTimeout.Milliseconds()) * brokerPatiencePct / 100
 	request := encodeCreateTopic(name, partitions, replication, topicSettings(replication), timeout)
-	err = e.cluster.repeat(ctx, "create topic "+name, func() error {
-		return e.cluster.someone(ctx, func(n *node) error {
-			answer, err := n.raw(ctx, protocol.CreateTopics, true, 0, request)
-			if err == nil {
-				id, err = parseCreateTopic(answer)
-			}
-			return err
-		})
+	err = e.cluster.atController(ctx, "create topic "+name, func(n *node) error {
+		answer, err := n.raw(ctx, protocol.CreateTopics, true, 0, request)
+		if err == nil {
+			id, err = parseCreateTopic(answer)
+		}
+		return err
 	})
 	e.cluster.forget(name)
 	return id, err
@@ -294,19 +292,17 @@ func (e *Engine) adopt(ctx context.Context, doc topicDoc) (topicID, error) {
 // grow adds partitions. Kafka may have them already, by an attempt that was not finished.
 func (e *Engine) grow(ctx context.Context, doc topicDoc, partitions int) error {
 	timeout := int32(e.opts.RequestTimeout.Milliseconds()) * brokerPatiencePct / 100
-	err := e.cluster.repeat(ctx, "add partitions to topic "+doc.Kafka, func() error {
-		return e.cluster.someone(ctx, func(n *node) error {
-			answer, err := n.message(ctx, &createpartitions.Request{TimeoutMs: timeout,
-				Topics: []createpartitions.RequestTopic{{Name: doc.Kafka, Count: int32(partitions)}}})
-			if err != nil {
-				return err
-			}
-			results := answer.(*createpartitions.Response).Results
-			if len(results) != 1 {
-				return errMalformed
-			}
-			return asError(results[0].ErrorCode, results[0].ErrorMessage)
-		})
+	err := e.cluster.atController(ctx, "add partitions to topic "+doc.Kafka, func(n *node) error {
+		answer, err := n.message(ctx, &createpartitions.Request{TimeoutMs: timeout,
+			Topics: []createpartitions.RequestTopic{{Name: doc.Kafka, Count: int32(partitions)}}})
+		if err != nil {
+			return err
+		}
+		results := answer.(*createpartitions.Response).Results
+		if len(results) != 1 {
+			return errMalformed
+		}
+		return asError(results[0].ErrorCode, results[0].ErrorMessage)
 	})
 	e.cluster.forget(doc.Kafka)
 	if isCode(err, codeInvalidPartitions) {
@@ -377,14 +373,11 @@ func (e *Engine) finishDelete(ctx context.Context, doc topicDoc) error {
 	}
 	if id != (topicID{}) {
 		timeout := int32(e.opts.RequestTimeout.Milliseconds()) * brokerPatiencePct / 100
-		err := e.cluster.repeat(ctx, "delete topic "+doc.Kafka, func() error {
-			err := e.cluster.someone(ctx, func(n *node) error {
-				answer, err := n.raw(ctx, protocol.DeleteTopics, true, 0, encodeDeleteTopic(id, timeout))
-				if err == nil {
-					err = parseDeleteTopic(answer)
-				}
-				return err
-			})
+		err := e.cluster.atController(ctx, "delete topic "+doc.Kafka, func(n *node) error {
+			answer, err := n.raw(ctx, protocol.DeleteTopics, true, 0, encodeDeleteTopic(id, timeout))
+			if err == nil {
+				err = parseDeleteTopic(answer)
+			}
 			if isCode(err, codeUnknownTopicID) || isCode(err, codeUnknownTopic) {
 				return nil
 			}
