@@ -200,7 +200,7 @@ func (e *Engine) find(ctx context.Context, topics map[string]*topic) (map[string
 	return found, err
 }
 
-var errNotFoundYet = errors.New("Kafka does not know all topics")
+var errNotFoundYet = errors.New("there are topics that no broker knows")
 
 // refuseStrangers is for a control topic that says nothing: either this is the first start, or it was lost, and then the
 // topics that it was about must not be taken for anybody's.

@@ -27,7 +27,7 @@ const (
 )
 
 // errAuthentication: the broker does not accept who we are. Another attempt is pointless.
-var errAuthentication = errors.New("Kafka refuses the credentials")
+var errAuthentication = errors.New("the credentials are refused")
 
 // conn is a connection to one broker, for one request at a time.
 type conn struct {
@@ -185,7 +185,7 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, write func(i
 	if err := c.net.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { c.net.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Unix(1, 0)) }) // else the timeout ends it
 	defer stop()
 	c.next++
 	body, err := c.converse(write)

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/kafka/kafkatest"
 	"github.com/seed-462d9463/sluice/shard/shardtest"
 )
 
@@ -66,5 +68,24 @@ func harness(t *testing.T, opts Options) shardtest.Harness {
 
 func TestEngineKeepsTheContractOnAFake(t *testing.T) {
 	opts := options(fake(t, 3).ListenAddrs())
+	shardtest.Run(t, func(t *testing.T) shardtest.Harness { return harness(t, opts) })
+}
+
+// fewerChecks bounds how often the property test is tried where a try is slow. A flag on the command line wins.
+func fewerChecks(t *testing.T, n string) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() != checks.DefValue {
+		return
+	}
+	before := checks.Value.String()
+	if err := flag.Set("rapid.checks", n); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = flag.Set("rapid.checks", before) })
+}
+
+func TestEngineKeepsTheContractOnARealBroker(t *testing.T) {
+	fewerChecks(t, "8")
+	opts := options(one.Cluster(t).Addresses(kafkatest.Plain))
 	shardtest.Run(t, func(t *testing.T) shardtest.Harness { return harness(t, opts) })
 }

@@ -13,5 +13,5 @@ var (
 	// deleted, made anew or emptied by others.
 	ErrForeign = errors.New("topics in Kafka are not as this log left them")
 	// ErrLost: Kafka no longer has records that it had acknowledged.
-	ErrLost = errors.New("Kafka has lost acknowledged records")
+	ErrLost = errors.New("acknowledged records are no longer in Kafka")
 )
