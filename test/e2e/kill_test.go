@@ -140,7 +140,7 @@ func (w *watcher) watch(ctx context.Context, client *kinesis.Client, stream stri
 	}
 }
 
-// pause keeps a reader from spinning; what is read does not depend on it.
+// pause keeps clients from spinning while there is nothing to read, or no server; what they find does not depend on it.
 func pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():

@@ -82,7 +82,12 @@ func (l *ledger) acknowledged() []acknowledgement {
 // produce puts entries into a stream until ctx ends, one by one and in batches in turn, and counts what was
 // acknowledged.
 func produce(ctx context.Context, client *kinesis.Client, stream, producer string, l *ledger, acked *atomic.Int64) {
-	pad := strings.Repeat("x", 700)
+	produceSized(ctx, client, stream, producer, 700, l, acked)
+}
+
+// produceSized is produce with entries of about so many bytes.
+func produceSized(ctx context.Context, client *kinesis.Client, stream, producer string, bytes int, l *ledger, acked *atomic.Int64) {
+	pad := strings.Repeat("x", bytes)
 	for n := 0; ctx.Err() == nil; {
 		if n%3 == 0 {
 			e := entry{producer, n, pad}
@@ -91,10 +96,12 @@ func produce(ctx context.Context, client *kinesis.Client, stream, producer strin
 			out, err := client.PutRecord(ctx, &kinesis.PutRecordInput{
 				StreamName: aws.String(stream), PartitionKey: aws.String(producer), Data: e.encode(),
 			})
-			if err == nil {
-				l.ack(acknowledgement{e, *out.ShardId, *out.SequenceNumber})
-				acked.Add(1)
+			if err != nil {
+				pause(ctx)
+				continue
 			}
+			l.ack(acknowledgement{e, *out.ShardId, *out.SequenceNumber})
+			acked.Add(1)
 			continue
 		}
 		var batch []entry
@@ -108,6 +115,7 @@ func produce(ctx context.Context, client *kinesis.Client, stream, producer strin
 		l.try(batch...)
 		out, err := client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String(stream), Records: request})
 		if err != nil {
+			pause(ctx)
 			continue
 		}
 		for i, r := range out.Records {
@@ -136,6 +144,7 @@ func produceDirect(ctx context.Context, client *firehose.Client, delivery, produ
 			DeliveryStreamName: aws.String(delivery), Records: request,
 		})
 		if err != nil {
+			pause(ctx)
 			continue
 		}
 		for i, r := range out.RequestResponses {

@@ -119,11 +119,20 @@ func (s *server) launch() {
 
 func (s *server) waitReady() {
 	s.t.Helper()
+	if err := s.readyOrEnded(); err != nil {
+		s.t.Fatalf("sluice ended before it was ready: %v\n%s", err, last(s.output.String(), 4000))
+	}
+}
+
+// readyOrEnded waits until the process is ready, and returns an error if it has ended instead.
+func (s *server) readyOrEnded() (ended error) {
+	s.t.Helper()
 	eventually(s.t, "sluice is ready", func() error {
 		select {
 		case err := <-s.exited:
 			s.exited <- err
-			s.t.Fatalf("sluice ended before it was ready: %v\n%s", err, last(s.output.String(), 4000))
+			ended = fmt.Errorf("sluice has ended: %w", err)
+			return nil
 		default:
 		}
 		resp, err := http.Get("http://" + s.admin + "/readyz")
@@ -137,6 +146,7 @@ func (s *server) waitReady() {
 		}
 		return nil
 	})
+	return ended
 }
 
 // kill is kill -9. It does nothing when the process is not running.
