@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -102,7 +101,7 @@ func decodeBlock(h *blockHeader, stored []byte) ([]byte, error) {
 	case h.codec == codecStored:
 		return append(make([]byte, 0, h.decoded), stored...), nil
 	}
-	frames, err := decoder().DecodeAll(stored, make([]byte, 0, h.decoded))
+	frames, err := decoder.DecodeAll(stored, make([]byte, 0, h.decoded))
 	if err == nil && int64(len(frames)) != h.decoded {
 		err = fmt.Errorf("%d bytes, not %d", len(frames), h.decoded)
 	}
@@ -112,9 +111,12 @@ func decodeBlock(h *blockHeader, stored []byte) ([]byte, error) {
 	return frames, nil
 }
 
-// decoder unpacks for everybody. It keeps a few hundred KiB for each call that may run at one time, and starts no
-// goroutine.
-var decoder = sync.OnceValue(func() *zstd.Decoder {
+// decoder unpacks for everybody. It keeps less than 100 KiB for each call that may run at one time, and starts no
+// goroutine. It is made at once because it has a channel inside: one made when first needed would belong to the
+// testing/synctest bubble that happened to need it.
+var decoder = newDecoder()
+
+func newDecoder() *zstd.Decoder {
 	d, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(0), // as many as there are processors
 		zstd.WithDecoderMaxMemory(uint64(maxBlockBytes)),
@@ -124,7 +126,7 @@ var decoder = sync.OnceValue(func() *zstd.Decoder {
 		panic(err) // the options are constants
 	}
 	return d
-})
+}
 
 // newEncoder returns what packs blocks, for one goroutine. The fastest level: on web server logs the next one takes a
 // third more time for 1 % less (bench/README.md).

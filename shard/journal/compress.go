@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -39,9 +38,7 @@ type segmentPacker struct {
 	at    int64       // where they will be
 	index []indexEntry
 
-	next  shard.Offset // of the next frame
-	begun time.Time    // the work since the last pause
-	done  int64        // bytes of the plain segment, likewise
+	next shard.Offset // of the next frame
 }
 
 // compress makes the compressed file of a segment, durable under its name, and returns its length up to its index; 0
@@ -57,7 +54,7 @@ func (c *compressor) compress(l *logState, seg segment) (stored int64, err error
 		return 0, c.unreadable(l, seg, err)
 	}
 	defer c.e.files.release(from)
-	p := &segmentPacker{c: c, l: l, seg: seg, at: segmentHeaderBytes, next: seg.base, begun: time.Now()}
+	p := &segmentPacker{c: c, l: l, seg: seg, at: segmentHeaderBytes, next: seg.base}
 	tmp := final + tmpSuffix
 	if err := removeIfThere(fsys, tmp); err != nil {
 		return 0, err
@@ -144,10 +141,10 @@ func (p *segmentPacker) packBlock() error {
 	if p.out, err = appendBlock(p.out, p.c.encoder, p.head, p.block); err != nil {
 		return err
 	}
-	p.done += int64(len(p.block))
+	p.c.done += int64(len(p.block))
 	packed := p.head.pos + int64(len(p.block))
 	p.block = p.block[:0]
-	if p.done < sliceBytes {
+	if p.c.done < sliceBytes {
 		return nil
 	}
 	if err := p.write(); err != nil {
@@ -156,7 +153,16 @@ func (p *segmentPacker) packBlock() error {
 	if packed >= enoughToTell && p.at*100 > packed*worthwhile {
 		return errDense
 	}
-	return p.rest()
+	if !p.c.rest() {
+		return errStopped
+	}
+	p.l.mu.Lock()
+	gone := p.l.gone || p.l.first >= p.seg.end
+	p.l.mu.Unlock()
+	if gone {
+		return errGone
+	}
+	return nil
 }
 
 // write writes the blocks that are ready.
@@ -177,21 +183,6 @@ func (p *segmentPacker) write() error {
 	}
 	p.at += n
 	p.out = p.out[:0]
-	return nil
-}
-
-// rest pauses after a piece of work, longer while others need the disk.
-func (p *segmentPacker) rest() error {
-	if !p.c.pause(p.c.pace.after(p.done, time.Since(p.begun))) || p.c.e.flusher.busy() && !p.c.waitIdle() {
-		return errStopped
-	}
-	p.l.mu.Lock()
-	gone := p.l.gone || p.l.first >= p.seg.end
-	p.l.mu.Unlock()
-	if gone {
-		return errGone
-	}
-	p.begun, p.done = time.Now(), 0
 	return nil
 }
 

@@ -22,23 +22,20 @@ import (
 // It has no goroutine while there is nothing to do. The first segment that is sealed sets a timer, so that many slow
 // logs make one pass together, with one snapshot at its end. It remembers logs, not segments, each at most once.
 type compressor struct {
-	e     *Engine
-	stop  chan struct{}
-	tasks sync.WaitGroup
+	background
 
-	mu      sync.Mutex // guards what follows; no other lock is taken under it
-	ready   bool       // recovery is over
-	stopped bool
-	running bool
-	timer   *time.Timer // to begin a pass; nil if none is due
+	mu      sync.Mutex  // guards what follows; no other lock is taken under it
+	ready   bool        // recovery is over
+	running bool        // a pass is on its way, or a timer for one
 	due     []*logState // with segments that may be worth it
 	using   uint64      // the log in whose directory it works; 0: none
 
 	// Of the pass alone.
 	encoder *zstd.Encoder
-	pace    *pace
-	input   int64 // bytes of plain segments since the last snapshot was asked for
-	files   int   // and their number
+	begun   time.Time // the work since the last pause
+	done    int64     // bytes of plain segments, likewise
+	input   int64     // bytes of plain segments since the last snapshot was asked for
+	files   int       // and their number
 }
 
 const (
@@ -59,7 +56,7 @@ const (
 )
 
 func newCompressor(e *Engine) *compressor {
-	return &compressor{e: e, stop: make(chan struct{}), pace: &pace{share: compressShare, rate: compressRate}}
+	return &compressor{background: background{e: e, stop: make(chan struct{}), pace: pace{share: compressShare, rate: compressRate}}}
 }
 
 // start takes up what there is to do after recovery.
@@ -96,7 +93,7 @@ func (c *compressor) note(l *logState) {
 
 // add queues a log. The lock is held.
 func (c *compressor) add(l *logState) {
-	if !c.ready || c.stopped || l.toCompress {
+	if !c.ready || l.toCompress {
 		return
 	}
 	l.toCompress = true
@@ -110,22 +107,18 @@ func (c *compressor) add(l *logState) {
 
 // schedule begins a pass after a delay, unless one is on its way. The lock is held.
 func (c *compressor) schedule(delay time.Duration) {
-	if c.stopped || c.running || c.timer != nil || len(c.due) == 0 {
+	if c.running || len(c.due) == 0 {
 		return
 	}
-	c.tasks.Add(1)
-	c.timer = time.AfterFunc(delay, func() {
-		defer c.tasks.Done()
-		c.mu.Lock()
-		c.timer, c.running = nil, true
-		c.mu.Unlock()
+	c.running = true
+	c.later(delay, func() {
 		finished := c.pass()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.running = false
 		retry := compressDelay
 		if c.e.opts.eager {
-			retry = min(retry, 20*time.Millisecond)
+			retry = 20 * time.Millisecond
 			if finished {
 				retry = 0
 			}
@@ -134,25 +127,11 @@ func (c *compressor) schedule(delay time.Duration) {
 	})
 }
 
-// close ends what is under way and waits for it.
-func (c *compressor) close() {
-	c.mu.Lock()
-	if !c.stopped {
-		c.stopped = true
-		close(c.stop)
-		if c.timer != nil && c.timer.Stop() {
-			c.tasks.Done()
-		}
-	}
-	c.mu.Unlock()
-	c.tasks.Wait()
-}
-
 // next takes a log from the queue; nil if there is none or no more time.
 func (c *compressor) next() *logState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.due) == 0 || c.stopped {
+	if len(c.due) == 0 {
 		return nil
 	}
 	l := c.due[0]
@@ -165,7 +144,7 @@ func (c *compressor) next() *logState {
 func (c *compressor) pass() (finished bool) {
 	c.encoder = newEncoder()
 	defer func() { c.encoder = nil }()
-	for c.e.Err() == nil {
+	for c.pause(0) {
 		l := c.next()
 		if l == nil {
 			break
@@ -191,13 +170,14 @@ func (c *compressor) putBack(l *logState) {
 
 // one compresses a segment. It returns false when there is no room on the disk now, or no time.
 func (c *compressor) one(l *logState, seg segment) (goOn bool) {
-	if c.e.flusher.busy() && !c.waitIdle() {
+	if !c.mayGoOn() {
 		return false
 	}
 	if !c.enter(l) {
 		return true
 	}
 	start := time.Now()
+	c.begun, c.done = start, 0
 	stored, err := c.compress(l, seg)
 	c.leave()
 	switch {
@@ -211,7 +191,7 @@ func (c *compressor) one(l *logState, seg segment) (goOn bool) {
 		if c.input >= maxReplacedBytes || c.files >= maxReplacedFiles {
 			c.record()
 		}
-		return true
+		return c.rest()
 	case errors.Is(err, errGone):
 		return true
 	case errors.Is(err, errStopped), isFullError(err):
@@ -263,38 +243,15 @@ func (c *compressor) usesDir(n uint64) bool {
 	return c.using != 0 && dirOf(c.using) == n
 }
 
-// waitIdle waits while others need the disk more; false when there is no more time, or it may last.
-func (c *compressor) waitIdle() bool {
-	for wait := 10 * time.Millisecond; c.e.flusher.busy(); wait *= 2 {
-		if wait > 10*time.Second || c.e.flusher.isFull.Load() || !c.pause(wait) {
-			return false
-		}
-	}
-	return true
+// rest pauses after a piece of work, longer while others need the disk. False: it should end.
+func (c *compressor) rest() bool {
+	ok := c.pause(c.pace.after(c.done, time.Since(c.begun))) && c.mayGoOn()
+	c.begun, c.done = time.Now(), 0
+	return ok
 }
 
-// pause waits; false if the end of the engine cuts it short.
-func (c *compressor) pause(d time.Duration) bool {
-	if d <= 0 || c.e.opts.eager {
-		select {
-		case <-c.stop:
-			return false
-		case <-c.e.failed:
-			return false
-		default:
-			return true
-		}
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-c.stop:
-	case <-c.e.failed:
-	}
-	return false
-}
+// mayGoOn waits while others need the disk more; false when there is no more time, or no room.
+func (c *compressor) mayGoOn() bool { return !c.e.flusher.isFull.Load() && c.letOthers() }
 
 // compressible returns the segments of a log that may be worth it.
 func (l *logState) compressible() []segment {
@@ -320,18 +277,4 @@ func (l *logState) isGone() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.gone
-}
-
-// pace says how long to pause after a piece of work, so that it takes a bounded part of a core and of the disk.
-type pace struct {
-	share float64 // of one core
-	rate  int64   // bytes a second; 0: any
-}
-
-func (p *pace) after(bytes int64, took time.Duration) time.Duration {
-	pause := time.Duration(float64(took) * (1/p.share - 1))
-	if p.rate > 0 {
-		pause = max(pause, time.Duration(float64(bytes)/float64(p.rate)*float64(time.Second))-took)
-	}
-	return pause
 }

@@ -52,7 +52,7 @@ func (d dumper) dir(dir string) error {
 		if _, err := d.fs.Stat(path.Join(dir, formatName)); err != nil {
 			return fmt.Errorf("%s is no data directory: %w", dir, err)
 		}
-		names = []string{formatName, metaDir, journalDir, shardsDir}
+		names = []string{formatName, scrubName, metaDir, journalDir, shardsDir}
 	}
 	for _, name := range names {
 		err := d.path(path.Join(dir, name))
@@ -85,6 +85,9 @@ func (d dumper) file(name string, size int64) error {
 		return d.segment(f, name, size, start)
 	case magic == compressedMagic:
 		return d.compressed(f, name, size, start)
+	case magic == scrubMagic:
+		d.scrub(start)
+		return nil
 	case strings.HasPrefix(string(start), "sluice-journal "):
 		d.printf("%s", start)
 		return nil
@@ -249,6 +252,21 @@ func (d dumper) compressed(f vfs.File, name string, size int64, start []byte) er
 		d.printf("@%d index with %d entries\n", h.stored, len(footer))
 	}
 	return nil
+}
+
+func (d dumper) scrub(b []byte) {
+	s, err := decodeScrubState(b)
+	if err != nil {
+		d.printf("damaged: %v\n", err)
+		return
+	}
+	if p := s.last; !p.begun.IsZero() {
+		d.printf("last scrub: %s to %s, %d segments, %d damaged\n", stamp(p.begun.UnixMilli()), stamp(s.end.UnixMilli()), p.segments, p.damaged)
+	}
+	if p := s.pass; !p.begun.IsZero() {
+		d.printf("this scrub: since %s, %d segments, %d damaged, goes on with log %d at offset %d\n",
+			stamp(p.begun.UnixMilli()), p.segments, p.damaged, s.log, s.base)
+	}
 }
 
 func stamp(millis int64) string {

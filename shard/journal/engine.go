@@ -40,6 +40,7 @@ type Engine struct {
 	metrics *metrics
 
 	compressor *compressor
+	scrubber   *scrubber
 
 	tableLock chan struct{} // holds an element while a topic is made or deleted
 	durable   atomic.Uint64 // LSN; see the invariants in committer.go
@@ -81,7 +82,7 @@ func Open(opts Options) (*Engine, error) {
 	}
 	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1)}
 	e.flusher = newFlusher(e)
-	e.compressor = newCompressor(e)
+	e.compressor, e.scrubber = newCompressor(e), newScrubber(e)
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
 	e.metrics = newMetrics(e)
 	if err := e.start(); err != nil {
@@ -124,6 +125,7 @@ func (e *Engine) start() error {
 		defer close(e.lengthsDone)
 		e.checkLengths()
 	}()
+	e.scrubber.start()
 	return nil
 }
 
@@ -185,6 +187,7 @@ func (e *Engine) Close() error {
 		e.budget.stop(shard.ErrClosed)
 		<-e.committerDone
 		close(e.closed)
+		e.scrubber.close()
 		e.compressor.close() // whose last work the flusher still takes in
 		close(e.flusher.stopped)
 		<-e.flusherDone

@@ -28,6 +28,8 @@ type metrics struct {
 	compressions, dense           prometheus.Counter
 	compressInput, compressOutput prometheus.Counter
 	compressSeconds               prometheus.Counter
+
+	scrubBytes, scrubSegments, scrubDamaged prometheus.Counter
 }
 
 // dropCause is why records were dropped.
@@ -81,6 +83,10 @@ func newMetrics(e *Engine) *metrics {
 		compressInput:   counter("compress_input_bytes_total", "Bytes of segments before they were compressed."),
 		compressOutput:  counter("compress_output_bytes_total", "Bytes of the same segments after."),
 		compressSeconds: counter("compress_seconds_total", "Time spent compressing segments, pauses included."),
+
+		scrubBytes:    counter("scrub_bytes_total", "Bytes of sealed segments that the scrub has verified."),
+		scrubSegments: counter("scrub_segments_total", "Sealed segments that the scrub has verified."),
+		scrubDamaged:  counter("scrub_damaged_segments_total", "Damaged segments that the scrub has found, in each pass anew."),
 	}
 	reads := counters("reads_total", "Reads of records, by where they were: the cache or segment files. One read may need both.", "from")
 	m.fromCache, m.fromFile = reads.WithLabelValues("cache"), reads.WithLabelValues("segment")
@@ -104,6 +110,19 @@ func newMetrics(e *Engine) *metrics {
 		m.batches, m.frames, m.bytes, m.latency, m.batchRecords, m.batchBytes, m.stalls, m.flushes, m.flushBytes,
 		m.checkpoint, m.freeBytes, m.recovery, reads, records, segments, bytes,
 		m.compressions, m.dense, m.compressInput, m.compressOutput, m.compressSeconds,
+		m.scrubBytes, m.scrubSegments, m.scrubDamaged,
+		gauge("scrub_last_end_seconds", "When the last pass of the scrub ended, in seconds since 1970; 0 if there was none.", func() float64 {
+			_, end := e.scrubber.lastPass()
+			return float64(scrubMillis(end)) / 1000
+		}),
+		gauge("scrub_last_duration_seconds", "How long the last pass of the scrub took.", func() float64 {
+			last, end := e.scrubber.lastPass()
+			return end.Sub(last.begun).Seconds()
+		}),
+		gauge("scrub_last_damaged_segments", "Damaged segments that the last pass of the scrub found.", func() float64 {
+			last, _ := e.scrubber.lastPass()
+			return float64(last.damaged)
+		}),
 		gauge("used_bytes", "Journal bytes after the last checkpoint.", func() float64 { return float64(e.journal.fill().needBytes) }),
 		gauge("cache_bytes", "Memory for records that wait for the disk or are kept for readers.", func() float64 {
 			used, _ := e.budget.state()
@@ -193,4 +212,12 @@ func (m *metrics) compressed(bytes, stored int64, took time.Duration) {
 	m.compressions.Inc()
 	m.compressInput.Add(float64(bytes))
 	m.compressOutput.Add(float64(stored))
+}
+
+// scrubbed counts a segment that the scrub is done with.
+func (m *metrics) scrubbed(damaged bool) {
+	m.scrubSegments.Inc()
+	if damaged {
+		m.scrubDamaged.Inc()
+	}
 }

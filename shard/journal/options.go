@@ -39,6 +39,11 @@ type Config struct {
 	// Compression is how sealed segments are compressed, in the background: zstd, or off. What is compressed
 	// stays so.
 	Compression string `yaml:"compression" env:"COMPRESSION"`
+	// ScrubInterval is the time from the beginning of one verification of all sealed segments to that of the next.
+	// 0: they are verified when they are read, and never else.
+	ScrubInterval time.Duration `yaml:"scrub_interval" env:"SCRUB_INTERVAL"`
+	// ScrubBytesPerSecond bounds what the verification reads.
+	ScrubBytesPerSecond int64 `yaml:"scrub_bytes_per_second" env:"SCRUB_BYTES_PER_SECOND"`
 }
 
 const (
@@ -60,6 +65,9 @@ func DefaultConfig() Config {
 		MinFreeBytes:     64 << 20,
 		WarnFreeBytes:    512 << 20,
 		Compression:      compressionZstd,
+
+		ScrubInterval:       7 * 24 * time.Hour,
+		ScrubBytesPerSecond: 16 << 20,
 	}
 }
 
@@ -85,12 +93,16 @@ func (c Config) validate(maxAppend int) error {
 	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
 	check(c.Compression == compressionZstd || c.Compression == compressionOff, "compression %q: must be %s or %s",
 		c.Compression, compressionZstd, compressionOff)
+	check(c.ScrubInterval >= 0, "scrub_interval %v: must not be negative; 0 turns it off", c.ScrubInterval)
+	check(c.ScrubBytesPerSecond >= 64<<10, "scrub_bytes_per_second %d: must be at least 64 KiB; scrub_interval: 0 turns it off",
+		c.ScrubBytesPerSecond)
 	check(c.MinFreeBytes >= 0, "min_free_bytes %d: must not be negative", c.MinFreeBytes)
 	check(c.WarnFreeBytes >= 0, "warn_free_bytes %d: must not be negative", c.WarnFreeBytes)
 	return errors.Join(errs...)
 }
 
-// Options says how to open an engine. FS and Dir are needed; every zero field of Config takes its default.
+// Options says how to open an engine. FS and Dir are needed; every zero field of Config takes its default, but for
+// ScrubInterval.
 type Options struct {
 	FS  vfs.FS
 	Dir string // made if it is not there
@@ -146,6 +158,9 @@ func (o *Options) complete() error {
 	}
 	if o.WarnFreeBytes == 0 {
 		o.WarnFreeBytes = d.WarnFreeBytes
+	}
+	if o.ScrubBytesPerSecond == 0 {
+		o.ScrubBytesPerSecond = d.ScrubBytesPerSecond
 	}
 	if o.Compression == "" {
 		o.Compression = d.Compression

@@ -37,11 +37,8 @@ func (f *flusher) recordReplaced() {
 	signal(f.kicked)
 }
 
-// busy tells whether background work should let others have the disk.
-func (f *flusher) busy() bool {
-	if f.isFull.Load() {
-		return true
-	}
+// pressed tells whether appends wait for the disk, so that background work should let it be.
+func (f *flusher) pressed() bool {
 	f.mu.Lock()
 	stalled := f.stalled
 	f.mu.Unlock()

@@ -29,6 +29,7 @@ const (
 	OpTruncate    Op = "truncate"
 	OpPreallocate Op = "preallocate"
 	OpWriteback   Op = "writeback"
+	OpDropCache   Op = "dropcache"
 	OpDatasync    Op = "datasync"
 	OpSync        Op = "sync"
 	OpClose       Op = "close"
@@ -282,6 +283,13 @@ func (f *injectedFile) StartWriteback(off, n int64) error {
 		return err
 	}
 	return f.f.StartWriteback(off, n)
+}
+
+func (f *injectedFile) DropCache(off, n int64) error {
+	if err := f.i.before(OpDropCache, f.name, 0); err != nil {
+		return err
+	}
+	return f.f.DropCache(off, n)
 }
 
 func (f *injectedFile) Datasync() error {

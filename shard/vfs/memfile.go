@@ -211,6 +211,14 @@ func (f *memFile) StartWriteback(off, n int64) error {
 	return nil
 }
 
+func (f *memFile) DropCache(off, n int64) error {
+	if err := f.use(OpDropCache, false); err != nil {
+		return err
+	}
+	f.m.mu.Unlock()
+	return nil
+}
+
 func (f *memFile) Datasync() error { return f.sync(OpDatasync) }
 
 func (f *memFile) Sync() error { return f.sync(OpSync) }

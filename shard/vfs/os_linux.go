@@ -26,4 +26,14 @@ func (f osFile) StartWriteback(off, n int64) error {
 	return err
 }
 
+func (f osFile) DropCache(off, n int64) error {
+	err := f.control("fadvise", func(fd int) error {
+		return unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
 func (f osFile) Datasync() error { return f.control("fdatasync", unix.Fdatasync) }

@@ -59,6 +59,9 @@ type File interface {
 	// StartWriteback asks that the bytes [off, off+n) be written out soon, without waiting and without any
 	// promise. It keeps the disk evenly busy.
 	StartWriteback(off, n int64) error
+	// DropCache asks that the system forget its copy in memory of the bytes [off, off+n) as far as they are on disk, so
+	// that reading them leaves no trace, or is sure to ask the disk. n may be 0: to the end. It promises nothing.
+	DropCache(off, n int64) error
 	// Datasync makes the bytes, and the length, durable. After an error nothing is known about what is on
 	// disk, and another call may wrongly report success.
 	Datasync() error

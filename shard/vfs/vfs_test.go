@@ -64,6 +64,7 @@ func TestFilesKeepWhatIsWritten(t *testing.T) {
 		_, err := f.WriteAt([]byte("world"), 8)
 		must(t, err)
 		must(t, f.StartWriteback(0, 13))
+		must(t, f.DropCache(0, 0))
 		must(t, f.Datasync())
 		must(t, f.Sync())
 		if got := read(t, fsys, name); got != "hello\x00\x00\x00world" {
