@@ -102,8 +102,8 @@ func (p *segmentPacker) run(from *openFile) (unreadable, err error) {
 		if err := p.l.owns(h, p.seg); err != nil {
 			return false, err
 		}
-		if h.base != p.next {
-			return false, badFrame(fmt.Sprintf("offset %d where offset %d was expected", h.base, p.next))
+		if err := p.l.goesOn(h, p.next); err != nil {
+			return false, err
 		}
 		p.next = h.end()
 		err = p.add(h, frame, pos)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -558,5 +560,61 @@ func TestADamagedSegmentIsNotCompressedAndDoesNotStopTheEngine(t *testing.T) {
 	}
 	if err := e.Err(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is trimmed before it is flushed leaves a gap in a segment, which is no damage.
+func TestASegmentWithATrimmedGapIsCompressed(t *testing.T) {
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	opts := eagerOptions(disk)
+	opts.ScrubInterval = time.Millisecond
+	var said lockedBuffer
+	opts.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	e := mustOpen(t, opts)
+	ctx := context.Background()
+	l := mustLog(t, e, "a")
+	fill(t, l, 5)
+	state := e.table.topics["a"].logs[0]
+	eventually(t, "a segment", func() bool {
+		state.mu.Lock()
+		defer state.mu.Unlock()
+		return state.flushed == 5
+	})
+	// The flusher is held up where it looks at the disk's free space: trims have been looked at, nothing is flushed.
+	held, free := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpFree {
+			once.Do(func() {
+				close(held)
+				<-free
+			})
+		}
+		return nil
+	})
+	fill(t, l, 1)
+	<-held
+	fill(t, l, 3)
+	if err := l.Trim(ctx, 8); err != nil {
+		t.Fatal(err)
+	}
+	close(free)
+	fill(t, l, 100)
+	eventually(t, "compressed segments alone, and a scrub of them", func() bool {
+		return compressedOnly(t, mem, 1) && testutil.ToFloat64(e.metrics.scrubSegments) > 3
+	})
+	got, err := l.Read(ctx, 0, shard.Limit{})
+	if err != nil || len(got) == 0 || got[0].Offset != 8 {
+		t.Fatalf("%d records, %v", len(got), err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(said.String(), "ERROR") {
+		t.Error(said.String())
+	}
+	if first := state.segments[0]; first.base != 0 || !first.compressed() {
+		t.Errorf("%+v was meant to have a gap", first)
 	}
 }

@@ -206,6 +206,21 @@ func (l *logState) owns(h *frameHeader, seg segment) error {
 	return badFrame(reason)
 }
 
+// goesOn makes sure that a frame follows the one that ended at an offset. What was trimmed before it came to the segment
+// is not there.
+func (l *logState) goesOn(h *frameHeader, next shard.Offset) error {
+	if h.base == next {
+		return nil
+	}
+	l.mu.Lock()
+	first := l.first
+	l.mu.Unlock()
+	if h.base > next && h.base <= first {
+		return nil
+	}
+	return badFrame(fmt.Sprintf("offset %d where offset %d was expected", h.base, next))
+}
+
 // acquire opens a segment's file, to be released.
 func (l *logState) acquire(seg segment) (*openFile, error) {
 	key := seg.key(l.id)

@@ -51,8 +51,8 @@ func (v *segmentScrub) frame(h *frameHeader, _ []byte, _ int64) (bool, error) {
 	if err := v.l.owns(h, v.seg); err != nil {
 		return false, err
 	}
-	if h.base != v.next {
-		return false, badFrame(fmt.Sprintf("offset %d where offset %d was expected", h.base, v.next))
+	if err := v.l.goesOn(h, v.next); err != nil {
+		return false, err
 	}
 	v.next = h.end()
 	return true, nil
