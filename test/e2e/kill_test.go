@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -15,11 +17,14 @@ import (
 	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
+// killTimes is how often the server is killed; `make nightly` has more.
+var killTimes = flag.Int("kills", 20, "how often TestNothingAcknowledgedIsLostOrDoubledThroughKillNine kills the server")
+
 // TestNothingAcknowledgedIsLostOrDoubledThroughKillNine writes from several producers while the process is killed
 // with -9 again and again at random moments, reads while it writes, and holds the stream and the objects of two
 // delivery streams against a ledger.
 func TestNothingAcknowledgedIsLostOrDoubledThroughKillNine(t *testing.T) {
-	const kills = 24
+	kills := *killTimes
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -118,9 +123,12 @@ func checkDirect(t *testing.T, s *server, l *ledger) {
 	t.Logf("%d direct records acknowledged", len(acked))
 }
 
-// watcher reads a stream while it is written, and remembers what it was given: none of it may vanish later.
+// watcher reads a stream while it is written, and remembers what it was given: none of it may vanish later. It begins
+// every read at the last record that it was given, which so must be there again, through whatever happened to the server
+// in between.
 type watcher struct {
-	seen map[string]string // shard and sequence number → data
+	seen     map[string]string // shard and sequence number → data
+	vanished []string          // what was not there again
 }
 
 func newWatcher() *watcher { return &watcher{seen: map[string]string{}} }
@@ -152,17 +160,26 @@ func (w *watcher) readOnce(ctx context.Context, client *kinesis.Client, stream, 
 	in := &kinesis.GetShardIteratorInput{
 		StreamName: aws.String(stream), ShardId: aws.String(shard), ShardIteratorType: kinesistypes.ShardIteratorTypeTrimHorizon,
 	}
-	if last := after[shard]; last != "" {
-		in.ShardIteratorType = kinesistypes.ShardIteratorTypeAfterSequenceNumber
+	last := after[shard]
+	if last != "" {
+		in.ShardIteratorType = kinesistypes.ShardIteratorTypeAtSequenceNumber
 		in.StartingSequenceNumber = aws.String(last)
 	}
 	at, err := client.GetShardIterator(ctx, in)
+	var invalid *kinesistypes.InvalidArgumentException
+	if errors.As(err, &invalid) {
+		w.vanished = append(w.vanished, fmt.Sprintf("%s %s: %v", shard, last, err))
+	}
 	if err != nil {
 		return
 	}
 	out, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: at.ShardIterator})
 	if err != nil {
 		return
+	}
+	if last != "" && (len(out.Records) == 0 || *out.Records[0].SequenceNumber != last ||
+		string(out.Records[0].Data) != w.seen[shard+" "+last]) {
+		w.vanished = append(w.vanished, fmt.Sprintf("%s %s: %d other records", shard, last, len(out.Records)))
 	}
 	for _, r := range out.Records {
 		w.seen[shard+" "+*r.SequenceNumber] = string(r.Data)
@@ -172,6 +189,9 @@ func (w *watcher) readOnce(ctx context.Context, client *kinesis.Client, stream, 
 
 func (w *watcher) check(t *testing.T, records []readRecord) {
 	t.Helper()
+	for _, where := range w.vanished {
+		t.Errorf("a reader was given a record that was not there when it read again: %s", where)
+	}
 	now := map[string]string{}
 	for _, r := range records {
 		now[r.shard+" "+r.sequence] = r.data
