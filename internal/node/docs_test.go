@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,10 +57,11 @@ func TestTheCompatibilityPageTellsTheTruthAboutOperations(t *testing.T) {
 	}
 }
 
-func TestEveryMetricIsInTheReference(t *testing.T) {
-	n := start(t, testConfig(t), nil)
+// metricsOf are the names and kinds of a node's metrics, when it has one of each thing that has metrics.
+func metricsOf(t *testing.T, config Config) map[string]string {
+	t.Helper()
+	n := start(t, config, nil)
 	c := n.client()
-	// One of each thing that has metrics.
 	err := errors.Join(
 		c.CreateStream(t.Context(), client.CreateStreamInput{StreamName: "s", ShardCount: 1}),
 		c.CreateDeliveryStream(t.Context(), client.CreateDeliveryStreamInput{
@@ -84,22 +86,29 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	if _, err := c.GetRecords(t.Context(), client.GetRecordsInput{ShardIterator: iterator}); err != nil {
 		t.Fatal(err)
 	}
-	text := page(t, "metrics.md")
 	_, metrics := n.get("/metrics")
-	names := regexp.MustCompile(`(?m)^# TYPE (sluice_\w+) (\w+)$`).FindAllStringSubmatch(metrics, -1)
-	if len(names) < 20 {
-		t.Fatalf("only %d metrics", len(names))
+	kinds := map[string]string{}
+	for _, name := range regexp.MustCompile(`(?m)^# TYPE (sluice_\w+) (\w+)$`).FindAllStringSubmatch(metrics, -1) {
+		kinds[name[1]] = name[2]
 	}
-	inUse := map[string]bool{}
-	for _, name := range names {
-		inUse[name[1]] = true
-		if !strings.Contains(text, "`"+name[1]+"`") {
-			t.Errorf("docs/metrics.md does not have %s (%s)", name[1], name[2])
+	if len(kinds) < 20 {
+		t.Fatalf("only %d metrics", len(kinds))
+	}
+	return kinds
+}
+
+func TestEveryMetricIsInTheReference(t *testing.T) {
+	kinds := metricsOf(t, testConfig(t))
+	maps.Copy(kinds, metricsOf(t, onKafka(t)))
+	text := page(t, "metrics.md")
+	for name, kind := range kinds {
+		if !strings.Contains(text, "| `"+name+"` | "+kind+" |") {
+			t.Errorf("docs/metrics.md does not have %s (%s)", name, kind)
 		}
 	}
 	for _, name := range regexp.MustCompile("`(sluice_\\w+)`").FindAllStringSubmatch(text, -1) {
-		if !inUse[name[1]] {
-			t.Errorf("docs/metrics.md has %s, which the node has not", name[1])
+		if kinds[name[1]] == "" {
+			t.Errorf("docs/metrics.md has %s, which no node has", name[1])
 		}
 	}
 }

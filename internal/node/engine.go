@@ -58,7 +58,7 @@ func (p *parts) openKafka(ctx context.Context, n *Node) error {
 	n.ready.set(false, "connecting to Kafka at %s", strings.Join(config.Brokers, ", "))
 	engine, err := kafka.Open(ctx, kafka.Options{Config: config, Logger: n.logger, Registerer: n.registry})
 	if err != nil {
-		return fmt.Errorf("the log in Kafka: %w", err)
+		return err
 	}
 	p.use(engine)
 	return nil

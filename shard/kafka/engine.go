@@ -145,7 +145,7 @@ func (e *Engine) reach(ctx context.Context) error {
 // are no transactions.
 func (e *Engine) identify(ctx context.Context) error {
 	name := e.opts.TopicPrefix + "sluice"
-	return e.cluster.repeat(ctx, "get a producer id", func() error {
+	return e.cluster.repeat(ctx, "get a producer id as "+name, func() error {
 		var coordinator *node
 		err := e.cluster.someone(ctx, func(n *node) error {
 			const transaction = 1

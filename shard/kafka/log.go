@@ -30,6 +30,7 @@ type logState struct {
 	gone       bool       // the topic was deleted
 	first      shard.Offset
 	next       shard.Offset
+	dropped    shard.Offset // all before it was trimmed, or dropped by Kafka; at most first
 	seen       shard.Offset // all before it has been looked at: what is there is known to count
 	acked      shard.Offset // the end of our last batch that Kafka acknowledged
 	starts     []start      // where nodes took over, ascending; replaced, never written to
@@ -226,6 +227,13 @@ func (l *logState) Bounds() (first, next shard.Offset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.first, l.next
+}
+
+// Trimmed tells shard.Trimmed what was dropped: a log begins with a marker, so its first record never has the offset 0.
+func (l *logState) Trimmed() shard.Offset {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped
 }
 
 // Wait implements shard.Log.

@@ -45,6 +45,7 @@ func (l *logState) openLog(ctx context.Context) error {
 	doc := l.e.control.logDoc(l.topic.name, l.partition)
 	first := max(begin, doc.First)
 	l.mu.Lock()
+	l.dropped = first
 	l.starts = doc.Starts
 	l.mu.Unlock()
 	tail, err := l.tail(ctx, first, marker.First)

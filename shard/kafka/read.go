@@ -83,6 +83,7 @@ func (l *logState) outside(ctx context.Context, pos shard.Offset) (again bool, e
 	l.mu.Lock()
 	l.first = max(l.first, begin)
 	l.next = max(l.next, l.first)
+	l.dropped = max(l.dropped, begin)
 	l.seen = max(l.seen, l.first)
 	l.mu.Unlock()
 	l.e.opts.Logger.Warn("Kafka has dropped records by itself; does the topic have retention settings?",

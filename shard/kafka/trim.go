@@ -46,6 +46,7 @@ func (l *logState) trimmed(before shard.Offset) {
 	l.mu.Lock()
 	l.first = max(l.first, before)
 	l.next = max(l.next, l.first)
+	l.dropped = l.first
 	l.starts = dropStarts(l.starts, l.first)
 	l.retention.trimmed(l.first)
 	l.mu.Unlock()

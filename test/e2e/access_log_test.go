@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,9 +65,16 @@ func count(lines [][]byte) map[string]int {
 
 func TestDemoDeliversEveryLineOfAnAccessLogExactlyOnceToADirectory(t *testing.T) {
 	path, lines := accessLog(t)
+	onEachEngine(t, func(t *testing.T, e engine) { demoToDirectory(t, e, path, lines) })
+}
+
+func demoToDirectory(t *testing.T, e engine, path string, lines [][]byte) {
 	data := t.TempDir()
-	out := run(t, nil, binary, "demo", "--data", data, "--input", path)
+	out := run(t, e.env, binary, "demo", "--data", data, "--input", path)
 	t.Logf("demo printed:\n%s", last(out, 1500))
+	if strings.Contains(out, "lost") {
+		t.Error("the demo says that records were lost")
+	}
 	want := count(lines)
 	if diff := cmp.Diff(want, demoLines(t, data)); diff != "" {
 		t.Fatalf("lines in the objects (-want +got):\n%s", last(diff, 3000))
@@ -77,7 +85,7 @@ func TestDemoDeliversEveryLineOfAnAccessLogExactlyOnceToADirectory(t *testing.T)
 	if err := os.WriteFile(more, []byte("one\ntwo\nthe last line has no newline"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, nil, binary, "demo", "--data", data, "--input", more)
+	run(t, e.env, binary, "demo", "--data", data, "--input", more)
 	for _, line := range []string{"one", "two", "the last line has no newline"} {
 		want[line]++
 	}
@@ -95,18 +103,22 @@ func demoLines(t *testing.T, data string) map[string]int {
 func TestDemoDeliversEveryLineOfAnAccessLogExactlyOnceToMinIO(t *testing.T) {
 	path, lines := accessLog(t)
 	store := miniotest.Start(t)
-	env := []string{
-		"SLUICE_S3_ENDPOINT=" + store.Endpoint, "SLUICE_S3_ACCESS_KEY=" + store.AccessKey,
-		"SLUICE_S3_SECRET_KEY=" + store.SecretKey, "SLUICE_S3_CREATE_BUCKETS=true",
-	}
 	data := t.TempDir()
-	out := run(t, env, binary, "demo", "--data", data, "--input", path)
+	out := run(t, append(storeEnv(store), "SLUICE_S3_CREATE_BUCKETS=true"), binary, "demo", "--data", data, "--input", path)
 	t.Logf("demo printed:\n%s", last(out, 1500))
 	if diff := cmp.Diff(count(lines), countLines(minioObjects(t, store, demoBucket))); diff != "" {
 		t.Fatalf("lines in the objects (-want +got):\n%s", last(diff, 3000))
 	}
 	if names := slices.Collect(maps.Keys(objectsIn(t, filepath.Join(data, "buckets")))); len(names) != 0 {
 		t.Errorf("objects in the directory sink beside MinIO: %q", names)
+	}
+}
+
+// storeEnv are the settings with which objects go to a store.
+func storeEnv(store *miniotest.Server) []string {
+	return []string{
+		"SLUICE_S3_ENDPOINT=" + store.Endpoint, "SLUICE_S3_ACCESS_KEY=" + store.AccessKey,
+		"SLUICE_S3_SECRET_KEY=" + store.SecretKey,
 	}
 }
 

@@ -16,8 +16,10 @@ func awsEnv() []string {
 
 func TestUnmodifiedBoto3DrivesEveryOperation(t *testing.T) {
 	python := tool(t, "venv/bin/python")
-	s := startServer(t)
-	t.Log(run(t, awsEnv(), python, "clients/boto3_all.py", s.endpoint(), s.buckets()))
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := e.startServer(t)
+		t.Log(run(t, awsEnv(), python, "clients/boto3_all.py", s.endpoint(), s.buckets()))
+	})
 }
 
 // cli runs the AWS CLI against a server and returns its JSON answer.

@@ -18,18 +18,22 @@ import (
 )
 
 // killTimes is how often the server is killed; `make nightly` has more.
-var killTimes = flag.Int("kills", 20, "how often TestNothingAcknowledgedIsLostOrDoubledThroughKillNine kills the server")
+var killTimes = flag.Int("kills", 20, "how often TestNothingAcknowledgedIsLostOrDoubledThroughKillNine kills the server, and half as often one on Kafka")
 
 // TestNothingAcknowledgedIsLostOrDoubledThroughKillNine writes from several producers while the process is killed
 // with -9 again and again at random moments, reads while it writes, and holds the stream and the objects of two
 // delivery streams against a ledger.
 func TestNothingAcknowledgedIsLostOrDoubledThroughKillNine(t *testing.T) {
-	kills := *killTimes
+	kills := map[string]int{"embedded": *killTimes, "kafka": *killTimes / 2} // a start takes longer there
+	onEachEngine(t, func(t *testing.T, e engine) { killNine(t, e, kills[e.name]) })
+}
+
+func killNine(t *testing.T, e engine, kills int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 
-	s := startServer(t, "--limits", "off")
+	s := e.startServer(t, "--limits", "off")
 	arn := createStream(t, s, "clicks", 4)
 	createDelivery(t, s, "clicks-to-bucket", "clicks-bucket", arn)
 	createDelivery(t, s, "direct", "direct-bucket", "")

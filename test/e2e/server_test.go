@@ -35,6 +35,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	defer brokers.Stop()
 	binary = filepath.Join(dir, "sluice")
 	args := []string{"build", "-o", binary}
 	if raceEnabled {
