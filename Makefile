@@ -58,6 +58,11 @@ fuzz: ## fuzz every decoder for FUZZTIME each (20s)
 		done; \
 	done
 
+.PHONY: nightly
+nightly: tools ## the long forms of the campaigns, some hours; docs/durability.md tells what they are
+	go test ./test/e2e -run KillNine -count 1 -timeout 2h -kills 200
+	go test ./test/e2e -run 'PowerFails|LyingDisk' -count 1 -timeout 2h -losses 100
+
 .PHONY: bench
 bench: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...

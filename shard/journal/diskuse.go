@@ -7,7 +7,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type diskUse struct{ e *Engine }
 
 var diskUseDesc = prometheus.NewDesc("sluice_journal_disk_bytes",
-	"Bytes of files by kind: journal, active and sealed segments, snapshots.", []string{"kind"}, nil)
+	"Bytes of files by kind: journal, active, sealed and compressed segments, snapshots.", []string{"kind"}, nil)
 
 // Describe implements prometheus.Collector.
 func (d diskUse) Describe(out chan<- *prometheus.Desc) { out <- diskUseDesc }
@@ -20,17 +20,20 @@ func (d diskUse) Collect(out chan<- prometheus.Metric) {
 }
 
 func (d diskUse) byKind() map[string]int64 {
-	active, sealed := int64(0), int64(0)
+	active, sealed, compressed := int64(0), int64(0), int64(0)
 	t := d.e.table
 	t.mu.RLock()
 	for _, tp := range t.topics {
 		for _, l := range tp.logs {
 			l.mu.Lock()
 			for i := range l.segments {
-				if l.segments[i].sealed {
-					sealed += l.segments[i].diskBytes()
-				} else {
-					active += l.segments[i].diskBytes()
+				switch s := &l.segments[i]; {
+				case !s.sealed:
+					active += s.diskBytes()
+				case s.compressed():
+					compressed += s.diskBytes()
+				default:
+					sealed += s.diskBytes()
 				}
 			}
 			l.mu.Unlock()
@@ -38,6 +41,6 @@ func (d diskUse) byKind() map[string]int64 {
 	}
 	t.mu.RUnlock()
 	return map[string]int64{
-		"journal": d.e.journal.bytes(), "active": active, "sealed": sealed, "snapshot": d.e.flusher.snapshotBytes.Load(),
+		"journal": d.e.journal.bytes(), "active": active, "sealed": sealed, "compressed": compressed, "snapshot": d.e.flusher.snapshotBytes.Load(),
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -63,10 +64,13 @@ func (m *machine) losePower(seed uint64) {
 	}
 }
 
+// powerLosses is how often the power fails; `make nightly` has more.
+var powerLosses = flag.Int("losses", 8, "how often the power fails in TestNothingAcknowledgedIsLostWhenThePowerFails")
+
 // TestNothingAcknowledgedIsLostWhenThePowerFails writes from several producers, and reads, while the power of the real
 // server and its disk fails at random moments, and holds what is left against a ledger that is outside.
 func TestNothingAcknowledgedIsLostWhenThePowerFails(t *testing.T) {
-	const losses = 8
+	losses := *powerLosses
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
