@@ -12,7 +12,8 @@ import (
 // A checkpoint moves the place from which the journal is needed. In this order:
 //
 //  1. S := the oldest unflushed entry's LSN, or the durable position if there is none.
-//  2. fdatasync all segments written since the last time, then the directories with new ones.
+//  2. fdatasync all segments written since the last time, then the directories with new ones; or, if they are many,
+//     sync the file system that they are on.
 //  3. Write a snapshot of the table and all segments' lengths, with S: temporary name, fsync, rename, fsync
 //     of the directory. It may hold changes from after S: to apply them again changes nothing.
 //  4. Mark that there is this snapshot, so that no older one can pass for the newest.
@@ -54,8 +55,8 @@ func (f *flusher) checkpointDue() error {
 		}
 		return nil
 	}
-	target := s.start
-	if stalled {
+	target := s.oldest
+	if stalled && !s.old {
 		target = ^lsn(0)
 	}
 	if err := f.flushBefore(target); err != nil {
@@ -103,10 +104,7 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 		at = min(at, f.heap[0].since)
 	}
 	f.mu.Unlock()
-	if err := f.syncFiles(); err != nil {
-		return err
-	}
-	if err := f.syncDirs(); err != nil {
+	if err := f.syncSegments(); err != nil {
 		return err
 	}
 	_, generation := f.e.journal.count()
@@ -148,9 +146,14 @@ func (f *flusher) syncDirs() error {
 			return err
 		}
 	}
+	f.namesDurable()
+	return nil
+}
+
+// namesDurable takes note that the names of new segments are.
+func (f *flusher) namesDurable() {
 	for n := range f.newFiles {
 		f.dirs[n] = true
 	}
 	clear(f.newFiles)
-	return nil
 }

@@ -105,6 +105,9 @@ func (e *Engine) start() error {
 	if err := e.openFormat(); err != nil {
 		return err
 	}
+	if err := e.flusher.openTree(); err != nil {
+		return err
+	}
 	if err := e.recover(); err != nil {
 		return err
 	}
@@ -201,6 +204,9 @@ func (e *Engine) Close() error {
 func (e *Engine) release() error {
 	errs := []error{e.files.close(), e.journal.close(), e.marks.close()}
 	e.metrics.close()
+	if e.flusher.tree != nil {
+		errs = append(errs, e.flusher.tree.Close())
+	}
 	if e.lock != nil {
 		errs = append(errs, e.lock.Close())
 	}

@@ -4,16 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // flusher does everything behind the acknowledgement, in one goroutine: it moves durable entries from the cache to
@@ -53,6 +49,9 @@ type flusher struct {
 	warned    time.Time              // when it was last warned of little space
 	dirty     map[*openFile]struct{} // written since they were last synced
 	dirs      map[uint64]bool        // directories of segments that are there; true: their names are durable
+	loose     bool                   // some more are not synced, but not kept open: only tree can do it
+	behind    writebacks             // what is on its way to them
+	tree      vfs.Tree               // of all segments; nil where there is no such thing
 	newFiles  map[uint64]struct{}    // directories with new segments that are not synced
 	snapshot  uint64                 // number of the newest snapshot
 	replaced  []fileKey              // plain files that are not needed after the next snapshot
@@ -64,6 +63,7 @@ func newFlusher(e *Engine) *flusher {
 	return &flusher{
 		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}),
 		dirty: map[*openFile]struct{}{}, dirs: map[uint64]bool{}, newFiles: map[uint64]struct{}{}, sinceFree: freeEvery,
+		behind: writebacks{files: e.files, most: min(behindFiles, e.opts.MaxOpenFiles/4)},
 	}
 }
 
@@ -132,6 +132,7 @@ func (f *flusher) work() error {
 
 // finish flushes everything and checkpoints. What does not fit on a full disk stays in the journal.
 func (f *flusher) finish() error {
+	defer f.behind.forget()
 	err := f.removeFiles()
 	if err == nil {
 		err = f.applyReplacements()
@@ -171,7 +172,7 @@ func (f *flusher) flushDue() error {
 		_, waiting := f.e.budget.state()
 		f.mu.Lock()
 		var l *logState
-		if len(f.heap) > 0 && (wasFull || waiting || f.e.opts.eager || f.unflushed > f.e.opts.CacheBytes/4) {
+		if len(f.heap) > 0 && (wasFull || waiting || f.e.opts.eager || f.unflushed > f.e.opts.CacheBytes/2) {
 			l = f.heap[0]
 		}
 		f.mu.Unlock()
@@ -275,10 +276,7 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 	f.flushed(l, active, chunk, pos)
 	f.sinceFree += bytes
 	f.e.metrics.flushed(bytes)
-	if len(f.dirty) > f.e.opts.MaxOpenFiles/2 {
-		return f.syncFiles()
-	}
-	return nil
+	return f.manyDirty()
 }
 
 // stillThere returns the active segment, or none to go on with a new one if its file is missing. While the journal is
@@ -373,14 +371,6 @@ func cutTail(file *openFile, bytes int64) error {
 	return nil
 }
 
-// markDirty keeps the file open until it is synced.
-func (f *flusher) markDirty(file *openFile) {
-	if _, ok := f.dirty[file]; !ok {
-		f.dirty[file] = struct{}{}
-		f.e.files.retain(file)
-	}
-}
-
 // release gives a file back after an error.
 func (f *flusher) release(file *openFile, err error) error {
 	f.e.files.release(file)
@@ -409,7 +399,7 @@ func (f *flusher) write(file *openFile, pos int64, chunk []*entry, bytes int64) 
 	if _, err := file.WriteAt(buf, pos); err != nil {
 		return fmt.Errorf("write segment: %w", fullIfNoSpace(err))
 	}
-	if err := file.StartWriteback(pos, bytes); err != nil {
+	if err := f.behind.start(file, pos, bytes); err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
 	return nil
@@ -480,28 +470,5 @@ func (f *flusher) seal(l *logState, active segment) error {
 	}
 	l.mu.Unlock()
 	f.e.compressor.note(l)
-	return nil
-}
-
-// syncFiles makes all that was written to segments durable.
-func (f *flusher) syncFiles() error {
-	var g errgroup.Group
-	g.SetLimit(4)
-	// In order, which disks like, and tests that repeat what happened.
-	for _, file := range slices.SortedFunc(maps.Keys(f.dirty), func(a, b *openFile) int { return strings.Compare(a.name, b.name) }) {
-		g.Go(func() error {
-			if err := file.Datasync(); err != nil {
-				return fmt.Errorf("sync %s: %w", file.name, err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for file := range f.dirty {
-		delete(f.dirty, file)
-		f.e.files.release(file)
-	}
 	return nil
 }

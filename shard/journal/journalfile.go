@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sync"
 
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -129,8 +130,8 @@ func (j *journal) recycle(checkpoint lsn) {
 type journalFill struct {
 	files     int
 	free      int
-	start     lsn // of the current file
-	old       bool
+	old       bool  // some are neither free nor current
+	oldest    lsn   // end of the oldest of those
 	needBytes int64 // in files that are not free
 }
 
@@ -141,9 +142,10 @@ func (j *journal) fill() journalFill {
 	for _, f := range j.files {
 		s.needBytes += int64(f.end - max(f.start, min(j.checkpoint, f.end)))
 	}
-	if j.current != nil {
-		s.start = j.current.start
-		s.old = len(j.files)-len(j.free) > 1
+	for _, f := range j.files {
+		if f != j.current && !slices.Contains(j.free, f) && (!s.old || f.end < s.oldest) {
+			s.old, s.oldest = true, f.end
+		}
 	}
 	return s
 }
@@ -208,6 +210,9 @@ func createJournalFile(fs vfs.FS, dir string, i int, size int64) (*journalFile, 
 	return &journalFile{name: name, f: f, size: size}, nil
 }
 
+// zeroAhead is how many zeros are on their way to the disk at one time.
+const zeroAhead = 2 << 20
+
 func zeroFill(f vfs.File, from, to int64) error {
 	if err := f.Preallocate(from, max(0, to-from)); err != nil && to > from {
 		return err
@@ -218,8 +223,14 @@ func zeroFill(f vfs.File, from, to int64) error {
 		if _, err := f.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
-		if err := f.StartWriteback(pos, n); err != nil { // or the sync at the end would hold up all commits
+		// In small steps, or commits would have to wait for all of it.
+		if err := f.StartWriteback(pos, n); err != nil {
 			return err
+		}
+		if pos >= from+zeroAhead {
+			if err := f.AwaitWriteback(pos-zeroAhead, n); err != nil {
+				return err
+			}
 		}
 	}
 	return f.Sync()

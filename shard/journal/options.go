@@ -121,6 +121,8 @@ type Options struct {
 	// eager makes tests see the disk: everything is flushed, checkpointed and evicted as soon as it is durable, and
 	// compressed, however small, as soon as it is sealed.
 	eager bool
+	// treeFrom is the number of files to be synced from which all are synced together. 0: 64.
+	treeFrom int
 }
 
 // Progress says how far Open has come.
@@ -176,6 +178,9 @@ func (o *Options) complete() error {
 	}
 	if o.SpaceRetry == 0 {
 		o.SpaceRetry = time.Second
+	}
+	if o.treeFrom == 0 {
+		o.treeFrom = 64
 	}
 	return o.validate(o.MaxAppendBytes)
 }

@@ -43,7 +43,7 @@ func (f *flusher) note(l *logState, at lsn, bytes int64) {
 // noteBatch wakes the flusher if the last batch brought enough.
 func (f *flusher) noteBatch() {
 	f.mu.Lock()
-	due := f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/2 || len(f.trims)+len(f.doomed) > 0
+	due := f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/8*5 || len(f.trims)+len(f.doomed) > 0
 	f.mu.Unlock()
 	if due {
 		signal(f.kicked)

@@ -21,6 +21,8 @@ const (
 	OpRemove      Op = "remove"
 	OpMkdir       Op = "mkdir"
 	OpSyncDir     Op = "syncdir"
+	OpOpenTree    Op = "opentree"
+	OpSyncTree    Op = "synctree"
 	OpLock        Op = "lock"
 	OpFree        Op = "free"
 	OpRead        Op = "read"
@@ -30,6 +32,7 @@ const (
 	OpPreallocate Op = "preallocate"
 	OpWriteback   Op = "writeback"
 	OpDropCache   Op = "dropcache"
+	OpAwait       Op = "await"
 	OpDatasync    Op = "datasync"
 	OpSync        Op = "sync"
 	OpClose       Op = "close"
@@ -221,6 +224,31 @@ func (i *Injector) SyncDir(dir string) error {
 	return i.fs.SyncDir(dir)
 }
 
+// OpenTree implements FS.
+func (i *Injector) OpenTree(dir string) (Tree, error) {
+	if err := i.before(OpOpenTree, dir, 0); err != nil {
+		return nil, err
+	}
+	t, err := i.fs.OpenTree(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &injectedTree{i: i, Tree: t, name: dir}, nil
+}
+
+type injectedTree struct {
+	Tree
+	i    *Injector
+	name string
+}
+
+func (t *injectedTree) Sync() error {
+	if err := t.i.before(OpSyncTree, t.name, 0); err != nil {
+		return err
+	}
+	return t.Tree.Sync()
+}
+
 // Lock implements FS.
 func (i *Injector) Lock(name string) (io.Closer, error) {
 	if err := i.before(OpLock, name, 0); err != nil {
@@ -290,6 +318,13 @@ func (f *injectedFile) DropCache(off, n int64) error {
 		return err
 	}
 	return f.f.DropCache(off, n)
+}
+
+func (f *injectedFile) AwaitWriteback(off, n int64) error {
+	if err := f.i.before(OpAwait, f.name, 0); err != nil {
+		return err
+	}
+	return f.f.AwaitWriteback(off, n)
 }
 
 func (f *injectedFile) Datasync() error {

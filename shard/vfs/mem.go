@@ -279,11 +279,60 @@ func (m *Mem) SyncDir(dir string) error {
 	if n == nil || n.data != nil {
 		return pathError(OpSyncDir, dir, fs.ErrNotExist)
 	}
+	n.syncEntries()
+	return nil
+}
+
+func (n *memNode) syncEntries() {
 	for _, c := range n.changes {
 		c.apply(n.synced)
 	}
 	n.changes = nil
+}
+
+// OpenTree implements FS.
+func (m *Mem) OpenTree(dir string) (Tree, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.crashed {
+		return nil, ErrCrashed
+	}
+	n := m.find(dir)
+	if n == nil || n.data != nil {
+		return nil, pathError(OpOpenTree, dir, fs.ErrNotExist)
+	}
+	return &memTree{m: m, root: n}, nil
+}
+
+type memTree struct {
+	m    *Mem
+	root *memNode
+}
+
+func (t *memTree) Sync() error {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	if t.m.crashed {
+		return ErrCrashed
+	}
+	t.root.walk(func(n *memNode) {
+		if n.data != nil {
+			n.data.sync()
+		} else {
+			n.syncEntries()
+		}
+	})
 	return nil
+}
+
+func (t *memTree) Close() error { return nil }
+
+// walk calls f for a node and all that are in it now.
+func (n *memNode) walk(f func(*memNode)) {
+	f(n)
+	for _, child := range n.entries {
+		child.walk(f)
+	}
 }
 
 type memLock struct {

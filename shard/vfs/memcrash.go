@@ -28,6 +28,19 @@ func (m *Mem) FailSyncDir(dir string) {
 	}
 }
 
+// FailSyncTree does both to a directory, and all that is in it.
+func (m *Mem) FailSyncTree(dir string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.find(dir).walk(func(n *memNode) {
+		if n.data != nil {
+			n.data.failSync()
+		} else {
+			n.changes = nil
+		}
+	})
+}
+
 // Crash is CrashClone, and the end of the original: every later call fails with ErrCrashed, one that is under way
 // too, so that nobody can take for durable what the clone has not seen.
 func (m *Mem) Crash(seed uint64) *Mem {

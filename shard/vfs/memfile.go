@@ -219,6 +219,14 @@ func (f *memFile) DropCache(off, n int64) error {
 	return nil
 }
 
+func (f *memFile) AwaitWriteback(off, n int64) error {
+	if err := f.use(OpAwait, false); err != nil {
+		return err
+	}
+	f.m.mu.Unlock()
+	return nil
+}
+
 func (f *memFile) Datasync() error { return f.sync(OpDatasync) }
 
 func (f *memFile) Sync() error { return f.sync(OpSync) }

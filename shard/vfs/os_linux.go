@@ -2,6 +2,8 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +36,54 @@ func (f osFile) DropCache(off, n int64) error {
 		return nil
 	}
 	return err
+}
+
+func (f osFile) AwaitWriteback(off, n int64) error {
+	err := f.control("sync_file_range", func(fd int) error {
+		return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+// OpenTree is syncfs, on the file systems that are known to do what it says, and from Linux 5.8 on: only since then does
+// it report write-backs that failed.
+func (osFS) OpenTree(dir string) (Tree, error) {
+	if !syncfsReports() {
+		return nil, errors.ErrUnsupported
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return nil, errors.Join(&os.PathError{Op: "statfs", Path: dir, Err: err}, f.Close())
+	}
+	switch int64(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+		return osTree{osFile{f}}, nil
+	}
+	return nil, errors.Join(errors.ErrUnsupported, f.Close())
+}
+
+type osTree struct{ dir osFile }
+
+func (t osTree) Sync() error  { return t.dir.control("syncfs", unix.Syncfs) }
+func (t osTree) Close() error { return t.dir.Close() }
+
+func syncfsReports() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); n < 2 {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
 }
 
 func (f osFile) Datasync() error { return f.control("fdatasync", unix.Fdatasync) }

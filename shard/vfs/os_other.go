@@ -2,6 +2,8 @@
 
 package vfs
 
+import "errors"
+
 // Preallocate does nothing: a full disk then shows at the write.
 func (f osFile) Preallocate(off, n int64) error { return nil }
 
@@ -10,6 +12,12 @@ func (f osFile) StartWriteback(off, n int64) error { return nil }
 
 // DropCache does nothing: the system forgets what it likes.
 func (f osFile) DropCache(off, n int64) error { return nil }
+
+// AwaitWriteback does nothing, either.
+func (f osFile) AwaitWriteback(off, n int64) error { return nil }
+
+// OpenTree is not supported: files are synced one by one.
+func (osFS) OpenTree(dir string) (Tree, error) { return nil, errors.ErrUnsupported }
 
 // Datasync is a full sync (on macOS F_FULLFSYNC, without which the drive's cache may still lose the bytes).
 func (f osFile) Datasync() error { return f.Sync() }

@@ -33,8 +33,20 @@ type FS interface {
 	// Lock takes the exclusive lock of a file, which it makes if need be, until Close of what it returns or
 	// the end of the process. ErrLocked if it is taken.
 	Lock(name string) (io.Closer, error)
+	// OpenTree returns a way to sync all that is in dir with one call. errors.ErrUnsupported where there is none
+	// that can be trusted.
+	OpenTree(dir string) (Tree, error)
 	// Free returns the bytes that can still be written to the file system that holds dir.
 	Free(dir string) (int64, error)
+}
+
+// Tree is a directory with everything under it, on one file system.
+type Tree interface {
+	// Sync makes all files and directories of the tree durable, as Sync of each file and SyncDir of each directory
+	// would. It reports every write-back that failed since OpenTree, those of closed files included; after an error
+	// nothing is known about what is on disk.
+	Sync() error
+	io.Closer
 }
 
 // Info describes a file.
@@ -62,6 +74,9 @@ type File interface {
 	// DropCache asks that the system forget its copy in memory of the bytes [off, off+n) as far as they are on disk, so
 	// that reading them leaves no trace, or is sure to ask the disk. n may be 0: to the end. It promises nothing.
 	DropCache(off, n int64) error
+	// AwaitWriteback waits for what StartWriteback has begun of the bytes [off, off+n), likewise without any promise
+	// that they are durable. An error is to be taken for one of Datasync, which may not report it again.
+	AwaitWriteback(off, n int64) error
 	// Datasync makes the bytes, and the length, durable. After an error nothing is known about what is on
 	// disk, and another call may wrongly report success.
 	Datasync() error
