@@ -132,7 +132,7 @@ func (r *history) plan() plan {
 func campaignOptions(rng *rand.Rand) Options {
 	pick := func(values ...int64) int64 { return values[rng.IntN(len(values))] }
 	return Options{
-		Dir: "/data", Logger: quiet(), MaxAppendBytes: biggestAppend, SpaceRetry: 1, eager: rng.IntN(3) == 0,
+		Dir: "/data", Logger: quiet(), MaxAppendBytes: biggestAppend, SpaceRetry: 1, eager: rng.IntN(3) == 0, treeFrom: int(pick(1, 3, 64)),
 		Config: Config{
 			JournalFileBytes: pick(16<<10, 16<<10, 32<<10), JournalFiles: int(pick(2, 3, 4)), CacheBytes: pick(16<<10, 20<<10, 64<<10),
 			SegmentBytes: pick(4<<10, 4<<10, 8<<10), SegmentAge: time.Duration(pick(100, 1000, 100000)) * time.Millisecond,
@@ -277,13 +277,16 @@ func (l *life) verdict(w *turn) error {
 			l.left = l.mem.Crash(l.rng.Uint64())
 		}
 	case unsync:
-		if w.call == nil || w.call.Op != vfs.OpDatasync && w.call.Op != vfs.OpSync && w.call.Op != vfs.OpSyncDir {
+		if w.call == nil || !syncsDisk(w.call.Op) {
 			return nil
 		}
 		if l.syncs++; l.syncs == l.plan.at+1 {
-			if w.call.Op == vfs.OpSyncDir {
+			switch w.call.Op {
+			case vfs.OpSyncDir:
 				l.mem.FailSyncDir(w.call.Name)
-			} else {
+			case vfs.OpSyncTree:
+				l.mem.FailSyncTree(w.call.Name)
+			default:
 				l.mem.FailSync(w.call.Name)
 			}
 			l.failed = true

@@ -107,7 +107,7 @@ func (c *compressor) add(l *logState) {
 
 // schedule begins a pass after a delay, unless one is on its way. The lock is held.
 func (c *compressor) schedule(delay time.Duration) {
-	if c.running || len(c.due) == 0 {
+	if c.running || len(c.due) == 0 || c.e.Err() != nil {
 		return
 	}
 	c.running = true

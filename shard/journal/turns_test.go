@@ -90,8 +90,15 @@ func (t *turns) gate(c vfs.Call) error {
 // changesDisk tells whether a call changes what a crash would leave.
 func changesDisk(op vfs.Op) bool {
 	switch op {
-	case vfs.OpCreate, vfs.OpRename, vfs.OpRemove, vfs.OpMkdir, vfs.OpSyncDir, vfs.OpWrite, vfs.OpTruncate, vfs.OpPreallocate,
-		vfs.OpDatasync, vfs.OpSync:
+	case vfs.OpCreate, vfs.OpRename, vfs.OpRemove, vfs.OpMkdir, vfs.OpWrite, vfs.OpTruncate, vfs.OpPreallocate:
+		return true
+	}
+	return syncsDisk(op)
+}
+
+func syncsDisk(op vfs.Op) bool {
+	switch op {
+	case vfs.OpSyncDir, vfs.OpSyncTree, vfs.OpDatasync, vfs.OpSync:
 		return true
 	}
 	return false

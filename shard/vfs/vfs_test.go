@@ -401,3 +401,53 @@ func TestAKillLeavesWhatAPowerLossMayStillTake(t *testing.T) {
 		t.Errorf("clones share what is written: %q", got)
 	}
 }
+
+func TestASyncOfTheTreeKeepsAllThatIsInIt(t *testing.T) {
+	m := NewMem()
+	must(t, m.MkdirAll("/d/sub"))
+	must(t, m.SyncDir("/"))
+	tree, err := m.OpenTree("/d")
+	must(t, err)
+	write(t, m, "/d/a", "1")
+	must(t, write(t, m, "/d/sub/b", "2").Close())
+	write(t, m, "/outside", "3")
+	must(t, tree.Sync())
+	write(t, m, "/d/late", "4")
+	must(t, tree.Close())
+
+	c := m.CrashClone(0)
+	names, err := c.List("/d")
+	must(t, err)
+	if diff := cmp.Diff([]string{"a", "sub"}, names); diff != "" {
+		t.Error(diff)
+	}
+	if got := read(t, c, "/d/sub/b"); got != "2" {
+		t.Errorf("the file holds %q", got)
+	}
+	if _, err := c.Stat("/outside"); err == nil {
+		t.Error("a file outside of the tree is there")
+	}
+}
+
+func TestWhatATreesFailedSyncLostNoLaterSyncBringsBack(t *testing.T) {
+	m := NewMem()
+	must(t, m.MkdirAll("/d"))
+	must(t, m.SyncDir("/"))
+	f := write(t, m, "/d/a", "1")
+	m.FailSyncTree("/d")
+	must(t, f.Sync())
+	must(t, m.SyncDir("/d"))
+	if _, err := m.CrashClone(0).Stat("/d/a"); err == nil {
+		t.Error("the name is there")
+	}
+}
+
+func TestTheRealTreeSyncsOrSaysThatItCannot(t *testing.T) {
+	tree, err := OS().OpenTree(t.TempDir())
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("no syncfs that can be trusted here")
+	}
+	must(t, err)
+	must(t, tree.Sync())
+	must(t, tree.Close())
+}
