@@ -209,10 +209,15 @@ type CorruptError struct {
 	File   string // path as the engine knows it
 	Offset int64  // byte position in the file
 	Reason string
+	Remedy string // what to do about it, for people; may be empty
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s is damaged at byte %d: %s", e.File, e.Offset, e.Reason)
+	message := fmt.Sprintf("%s is damaged at byte %d: %s", e.File, e.Offset, e.Reason)
+	if e.Remedy != "" {
+		message += " (" + e.Remedy + ")"
+	}
+	return message
 }
 
 // CheckTopic returns an error that wraps ErrInvalidTopic unless name follows the rule in Engine.Create.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -45,7 +46,7 @@ func TestCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "objects": objects, "number": number, "delivered": delivered,
+			"exits": exits, "ready": ready, "objects": objects, "number": number, "delivered": delivered, "damage": damage,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -159,4 +160,26 @@ func delivered(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the last command was no demo")
 	}
 	number(ts, neg, []string{strings.ReplaceAll(fields[1], ",", ""), args[0]})
+}
+
+// damage PATTERN TEXT flips a bit of the first TEXT in each file that matches and has it, and wants one to have it.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: damage PATTERN TEXT")
+	}
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	done := false
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		ts.Check(err)
+		if i := bytes.Index(b, []byte(args[1])); i >= 0 {
+			b[i] ^= 1
+			ts.Check(os.WriteFile(name, b, 0o600))
+			done = true
+		}
+	}
+	if !done {
+		ts.Fatalf("no file %s has %q in it", args[0], args[1])
+	}
 }

@@ -23,6 +23,13 @@ func (f *nodeFlags) register(cmd *cobra.Command, defaults node.Config) {
 	flags.StringVar(&f.limits, "limits", defaults.Streams.Limits, "per-shard limits: aws or off (SLUICE_LIMITS)")
 }
 
+// registerData registers the flags of a verb that only needs to know where the data is.
+func (f *nodeFlags) registerData(cmd *cobra.Command, defaults node.Config) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "YAML file with settings (SLUICE_CONFIG)")
+	flags.StringVar(&f.data, "data", defaults.Data, "directory that everything is kept in (SLUICE_DATA)")
+}
+
 // load gives the settings: defaults, the file over them, the environment over that, flags over all. own sets
 // defaults of the verb, below file and environment.
 func (f *nodeFlags) load(cmd *cobra.Command, own func(*node.Config)) (node.Config, error) {

@@ -86,9 +86,18 @@ func Open(opts Options) (*Engine, error) {
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
 	e.metrics = newMetrics(e)
 	if err := e.start(); err != nil {
+		e.advise(err)
 		return nil, errors.Join(fmt.Errorf("open log engine in %s: %w", opts.Dir, err), e.release())
 	}
 	return e, nil
+}
+
+// advise adds to an error that says that something is damaged what to do about it.
+func (e *Engine) advise(err error) {
+	var damage *shard.CorruptError
+	if errors.As(err, &damage) {
+		damage.Remedy = "stop the server; sluice repair --data " + e.opts.Dir + " shows what can be saved"
+	}
 }
 
 func (e *Engine) start() error {

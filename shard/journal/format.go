@@ -48,6 +48,12 @@ func makeDir(fsys vfs.FS, dir string) error {
 
 // openFormat reads FORMAT, or makes a new directory. FORMAT is written last, so it says that all else is there.
 func (e *Engine) openFormat() error {
+	if _, err := e.opts.FS.Stat(e.path(repairName)); !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
+			return err
+		}
+		return e.corrupt(repairName, 0, "a repair was begun and has not ended")
+	}
 	b, err := readFile(e.opts.FS, e.path(formatName), 4096)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e.initialize()
@@ -55,18 +61,31 @@ func (e *Engine) openFormat() error {
 	if err != nil {
 		return err
 	}
+	if e.journal.id, err = parseFormat(b); err != nil {
+		return e.corrupt(formatName, 0, "%v", err)
+	}
+	return nil
+}
+
+// parseFormat returns the directory's id.
+func parseFormat(b []byte) (uint64, error) {
 	var version int
 	var id string
 	if _, err := fmt.Fscanf(bytes.NewReader(b), "sluice-journal %d\nid %s\n", &version, &id); err != nil {
-		return e.corrupt(formatName, 0, "not a format file")
+		return 0, errors.New("not a format file")
 	}
 	if version != formatVersion {
-		return fmt.Errorf("%s: format version %d, this program knows %d", e.path(formatName), version, formatVersion)
+		return 0, fmt.Errorf("format version %d, this program knows %d", version, formatVersion)
 	}
-	if e.journal.id, err = strconv.ParseUint(id, 16, 64); err != nil {
-		return e.corrupt(formatName, 0, "not a format file")
+	n, err := strconv.ParseUint(id, 16, 64)
+	if err != nil || !bytes.Equal(b, encodeFormat(n)) {
+		return 0, errors.New("not a format file")
 	}
-	return nil
+	return n, nil
+}
+
+func encodeFormat(id uint64) []byte {
+	return fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, id)
 }
 
 // initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes.
@@ -109,7 +128,7 @@ func (e *Engine) initialize() error {
 }
 
 func (e *Engine) writeFormat() error {
-	return writeFile(e.opts.FS, e.opts.Dir, formatName, fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, e.journal.id))
+	return writeFile(e.opts.FS, e.opts.Dir, formatName, encodeFormat(e.journal.id))
 }
 
 // checkUnused makes sure that no data is lost because only FORMAT is missing.

@@ -129,7 +129,7 @@ func (s *small) harms(t testing.TB, every int64, f func(h harm)) {
 	at := int64(0) // over all files, so that other bytes of each are tried
 	for _, name := range names {
 		f(harm{name + " removed", name, func(t testing.TB, mem *vfs.Mem) {
-			if err := mem.Remove(name); err != nil {
+			if err := errors.Join(mem.Remove(name), mem.SyncDir(path.Dir(name))); err != nil {
 				t.Fatal(err)
 			}
 		}})
@@ -178,6 +178,9 @@ func put(t testing.TB, mem *vfs.Mem, name string, b []byte) {
 	if _, err := f.WriteAt(b, 0); err != nil {
 		t.Fatal(err)
 	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func cut(t testing.TB, mem *vfs.Mem, name string, size int64) {
@@ -187,7 +190,7 @@ func cut(t testing.TB, mem *vfs.Mem, name string, size int64) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := f.Truncate(size); err != nil {
+	if err := errors.Join(f.Truncate(size), f.Sync()); err != nil {
 		t.Fatal(err)
 	}
 }

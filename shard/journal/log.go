@@ -18,7 +18,7 @@ const flushBytes = 256 << 10
 // its own, and its slices are nil while they are empty.
 //
 //	first ≤ durable ≤ next, flushed ≤ durable
-//	segments hold [first, flushed), cache holds at least [flushed, next)
+//	segments and gaps hold [first, flushed), cache holds at least [flushed, next)
 type logState struct {
 	e         *Engine
 	id        uint64
@@ -37,6 +37,7 @@ type logState struct {
 	unflushed  int64        // charge of the durable ones that are not flushed
 	changed    chan struct{}
 	segments   []segment // ascending; the last one is written to unless it is sealed
+	gaps       []gap     // ascending, below flushed: what a repair gave up
 	index      activeIndex
 	hint       readHint
 	settings   shard.Settings
@@ -201,7 +202,7 @@ func (l *logState) Wait(ctx context.Context, from shard.Offset) error {
 			return err
 		}
 		l.mu.Lock()
-		gone, there := l.gone, l.durable > max(from, l.first)
+		gone, there := l.gone, l.durable > l.past(max(from, l.first))
 		if !gone && !there && l.changed == nil {
 			l.changed = make(chan struct{})
 		}
@@ -260,6 +261,7 @@ func (l *logState) trim(before shard.Offset, cause dropCause) {
 		l.e.metrics.drop(cause, int64(before-l.first))
 	}
 	l.first, l.dropped = before, cause
+	l.dropGaps()
 	n := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > before })
 	unflushed := int64(0)
 	for _, en := range l.cache[:n] {
@@ -286,7 +288,7 @@ func (l *logState) drop() {
 	freed := l.cut(len(l.cache))
 	unflushed := l.unflushed
 	l.unflushed = 0
-	l.index, l.segments = activeIndex{}, nil
+	l.index, l.segments, l.gaps = activeIndex{}, nil, nil
 	l.notify()
 	l.e.flusher.dropped(l, unflushed)
 	l.mu.Unlock()

@@ -30,6 +30,7 @@ type metrics struct {
 	compressSeconds               prometheus.Counter
 
 	scrubBytes, scrubSegments, scrubDamaged prometheus.Counter
+	gaps                                    prometheus.Counter
 }
 
 // dropCause is why records were dropped.
@@ -73,6 +74,7 @@ func newMetrics(e *Engine) *metrics {
 		flushes:    counter("flushes_total", "Writes to segments."),
 		flushBytes: counter("flush_bytes_total", "Bytes written to segments."),
 		checkpoint: histogram("checkpoint_seconds", "Time to sync the segments and write a snapshot.", 1e-3, 2, 16),
+		gaps:       counter("gaps_passed_total", "Times that a reader passed over records that were lost and given up by sluice repair."),
 		freeBytes: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sluice", Subsystem: "journal", Name: "free_bytes",
 			Help: "Free disk space when it was last looked at."}),
 		recovery: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sluice", Subsystem: "journal", Name: "recovery_seconds",
@@ -109,7 +111,7 @@ func newMetrics(e *Engine) *metrics {
 	m.all = []prometheus.Collector{
 		m.batches, m.frames, m.bytes, m.latency, m.batchRecords, m.batchBytes, m.stalls, m.flushes, m.flushBytes,
 		m.checkpoint, m.freeBytes, m.recovery, reads, records, segments, bytes,
-		m.compressions, m.dense, m.compressInput, m.compressOutput, m.compressSeconds,
+		m.compressions, m.dense, m.compressInput, m.compressOutput, m.compressSeconds, m.gaps,
 		m.scrubBytes, m.scrubSegments, m.scrubDamaged,
 		gauge("scrub_last_end_seconds", "When the last pass of the scrub ended, in seconds since 1970; 0 if there was none.", func() float64 {
 			_, end := e.scrubber.lastPass()

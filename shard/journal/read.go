@@ -39,6 +39,7 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 			}
 			from = l.first
 		}
+		from = l.passGap(from)
 		if from >= l.durable || c.full {
 			l.mu.Unlock()
 			return c.out, nil
@@ -62,6 +63,7 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 			if len(c.out) > 0 {
 				return c.out, nil // whoever goes on behind them meets the error
 			}
+			l.e.advise(err)
 			return nil, err
 		}
 		from = next
@@ -134,7 +136,7 @@ func (l *logState) movedOn(err error, seg segment, from shard.Offset) bool {
 // missing makes an error of a file that must be there.
 func missing(err error, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w (%w)", &shard.CorruptError{File: name, Reason: "the file is missing"}, err)
+		return fmt.Errorf("%w (%w)", &shard.CorruptError{File: name, Reason: "it is missing"}, err)
 	}
 	return err
 }
@@ -320,7 +322,7 @@ func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
 			l.mu.Unlock()
 			return 0, l.errGone()
 		}
-		first := l.first
+		first := l.past(l.first)
 		at, seg, onDisk := l.find(millis)
 		l.mu.Unlock()
 		if !onDisk {
@@ -331,6 +333,7 @@ func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
 			if l.movedOn(err, seg, seg.end-1) {
 				continue
 			}
+			l.e.advise(err)
 			return 0, err
 		}
 		return max(at, first), nil

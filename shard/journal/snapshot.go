@@ -47,7 +47,11 @@ type snapshotLog struct {
 	flushed    shard.Offset
 	lastMillis int64
 	segments   []segment
+	gaps       []gap
 }
+
+// copyName is a copy of the newest snapshot.
+var copyName = path.Join(metaDir, "copy")
 
 func snapshotName(n uint64) string { return path.Join(metaDir, fmt.Sprintf("%016x.snap", n)) }
 
@@ -80,6 +84,10 @@ func (s *snapshot) encode() []byte {
 				if g.compressed() {
 					put(uint64(g.stored))
 				}
+			}
+			put(uint64(len(l.gaps)))
+			for _, g := range l.gaps {
+				put(uint64(g.from), uint64(g.to))
 			}
 		}
 	}
@@ -175,6 +183,15 @@ func decodeSnapshotLog(p *payloadReader) snapshotLog {
 		last = g.end
 		l.segments = append(l.segments, g)
 	}
+	last = 0
+	for n := p.uvarint(); n > 0 && !p.bad; n-- {
+		g := gap{from: shard.Offset(p.uvarint()), to: shard.Offset(p.uvarint())}
+		if g.from < last || g.to <= g.from || g.to > l.flushed {
+			p.bad = true
+		}
+		last = g.to
+		l.gaps = append(l.gaps, g)
+	}
 	if l.first < 0 || l.flushed < 0 {
 		p.bad = true
 	}
@@ -205,9 +222,13 @@ func writeFile(fs vfs.FS, dir, name string, b []byte) error {
 	return fs.SyncDir(path.Dir(path.Join(dir, name)))
 }
 
-// writeSnapshot makes a snapshot durable and returns its size.
+// writeSnapshot makes a snapshot durable and returns its size. First comes a copy of it: nothing else says which topics
+// there are, so that a repair could do little without.
 func writeSnapshot(fs vfs.FS, dir string, n uint64, s *snapshot) (int, error) {
 	b := s.encode()
+	if err := writeFile(fs, dir, copyName, b); err != nil {
+		return 0, err
+	}
 	return len(b), writeFile(fs, dir, snapshotName(n), b)
 }
 

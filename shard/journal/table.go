@@ -362,9 +362,12 @@ func (t *table) load(e *Engine, s *snapshot) error {
 			if ids[sl.id] || sl.id >= s.nextLog {
 				return errors.New("the ids of logs are not sound")
 			}
+			if err := sl.covered(); err != nil {
+				return err
+			}
 			ids[sl.id] = true
 			l := &logState{e: e, id: sl.id, topic: st.name, partition: i, first: sl.first, flushed: sl.flushed,
-				durable: sl.flushed, next: sl.flushed, lastMillis: sl.lastMillis, segments: sl.segments}
+				durable: sl.flushed, next: sl.flushed, lastMillis: sl.lastMillis, segments: sl.segments, gaps: sl.gaps}
 			if len(l.segments) > 0 {
 				e.flusher.dirs[dirOf(l.id)] = true
 			}
@@ -393,7 +396,7 @@ func (t *table) snapshot() *snapshot {
 		for _, l := range tp.logs {
 			l.mu.Lock()
 			st.logs = append(st.logs, snapshotLog{
-				id: l.id, first: l.first, flushed: l.flushed, lastMillis: l.lastMillis, segments: slices.Clone(l.segments),
+				id: l.id, first: l.first, flushed: l.flushed, lastMillis: l.lastMillis, segments: slices.Clone(l.segments), gaps: slices.Clone(l.gaps),
 			})
 			l.mu.Unlock()
 		}

@@ -1,0 +1,412 @@
+package journal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// repairJournal is the journal as a repair finds it.
+type repairJournal struct {
+	files      []*journalFile // by number; nil: missing
+	readers    map[*journalFile]salvageReader
+	found      []foundBatch // every valid batch, of other directories too
+	parts      []journalPart
+	end        lsn // past all that is known of
+	generation uint64
+	epoch      uint64
+	lost       []int64 // for each hole, how many bytes nothing is known about
+}
+
+// journalPart is a batch, or what is left of those that should be between two others.
+type journalPart struct {
+	batch  foundBatch
+	hole   bool
+	frames []salvagedFrame // of a hole
+}
+
+type salvagedFrame struct {
+	frameHeader
+	bytes   []byte // of a change of the table
+	file    string
+	pos     int64
+	damaged bool // only the header is right
+}
+
+// openJournal reads all batches of all files, and adds the voices of those that carry a directory's id.
+func (r *repairer) openJournal(votes map[uint64]int) error {
+	names, err := r.list(journalDir)
+	if err != nil {
+		return err
+	}
+	j := &r.journal
+	j.readers = map[*journalFile]salvageReader{}
+	for _, base := range names {
+		digits, ok := strings.CutSuffix(base, ".j")
+		i, err := strconv.Atoi(digits)
+		if !ok || err != nil || path.Join(journalDir, base) != journalFileName(i) {
+			continue
+		}
+		for len(j.files) <= i {
+			j.files = append(j.files, nil)
+		}
+		name := journalFileName(i)
+		f, reader, size, err := openSalvage(r.fs, r.path(name), r.unreadable(name))
+		if err != nil {
+			return err
+		}
+		file := &journalFile{name: name, f: f, size: size}
+		j.files[i], j.readers[file] = file, reader
+		ids := map[uint64]bool{}
+		err = scanBatches(reader, size, 0, func(h *batchHeader, pos int64, _ []byte) error {
+			j.found = append(j.found, foundBatch{batchHeader: *h, file: file, pos: pos})
+			ids[h.journal] = true
+			return nil
+		})
+		if err != nil {
+			return errors.Join(fmt.Errorf("read %s: %w", name, err), j.close())
+		}
+		for id := range ids {
+			votes[id]++
+		}
+	}
+	return nil
+}
+
+func (j *repairJournal) close() error {
+	var errs []error
+	for _, f := range j.files {
+		if f != nil {
+			errs = append(errs, f.f.Close())
+		}
+	}
+	j.files = nil
+	return errors.Join(errs...)
+}
+
+// readJournal puts the batches in order from the snapshot's checkpoint on, with the holes between them.
+func (r *repairer) readJournal() error {
+	j := &r.journal
+	j.found = slices.DeleteFunc(j.found, func(b foundBatch) bool { return b.journal != r.id })
+	slices.SortFunc(j.found, func(a, b foundBatch) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.epoch, a.epoch), cmp.Compare(b.generation, a.generation))
+	})
+	if r.snap.journalFiles == 0 && (len(j.found) == 0 || j.found[0].at > 0) {
+		return errors.New("every snapshot is damaged or missing, and the journal does not go back to the directory's beginning: " +
+			"nothing tells the names of the topics; restore " + metaDir + "/ from a backup")
+	}
+	for i := range max(len(j.files), int(r.snap.journalFiles)) {
+		if i >= len(j.files) || j.files[i] == nil {
+			r.damage(journalFileName(i), 0, "the file is missing")
+		}
+	}
+	next := r.snap.checkpoint
+	var last *foundBatch
+	durable := max(r.snap.durable, r.mark.durable)
+	j.end, j.generation, j.epoch = max(next, durable), r.snap.generation, r.snap.epoch
+	for i := range j.found {
+		b := &j.found[i]
+		j.end, j.generation, j.epoch = max(j.end, b.end()), max(j.generation, b.generation), max(j.epoch, b.epoch)
+		if b.at < next {
+			continue
+		}
+		if b.at > next {
+			if err := r.hole(next, b.at, last, b); err != nil {
+				return err
+			}
+		}
+		j.parts = append(j.parts, journalPart{batch: *b})
+		next, last = b.end(), b
+	}
+	if next < durable {
+		return r.hole(next, durable, last, nil)
+	}
+	return nil
+}
+
+// stretch is a part of a journal file.
+type stretch struct {
+	file     *journalFile
+	pos, end int64
+}
+
+// hole looks for what is left of the batches that should be between two others, of which either may be nil.
+func (r *repairer) hole(from, to lsn, before, after *foundBatch) error {
+	j := &r.journal
+	r.fold = true
+	part := journalPart{hole: true}
+	lost := int64(0)
+	known := false // something of what was there has been recognized
+	length := int64(to - from)
+	epoch := r.snap.epoch
+	if before != nil {
+		epoch = before.epoch
+	}
+	stretches := r.stretches(length, before, after)
+	where, pos := journalFileName(0), int64(0)
+	if len(stretches) > 0 {
+		where, pos = stretches[0].file.name, stretches[0].pos
+	}
+	r.damage(where, pos, "batches with LSN %d to %d are damaged or missing", from, to)
+	there := int64(0)
+	for _, s := range stretches {
+		r.hurt[s.file.name] = true
+		there += s.end - s.pos
+		found, unknown, recognized, err := r.salvageStretch(s, epoch)
+		if err != nil {
+			return err
+		}
+		part.frames = append(part.frames, found...)
+		lost, known = lost+unknown, known || recognized
+	}
+	lost += max(0, length-there)
+	if !known {
+		// Whatever file the batches were in, there may have been more behind them.
+		lost = length
+		if after == nil {
+			lost += r.journalFileBytes()
+		}
+	}
+	r.plan.LostBytes += lost
+	j.lost = append(j.lost, lost)
+	j.parts = append(j.parts, part)
+	return nil
+}
+
+// stretches returns where the bytes of a hole are. At the end of the journal, and at its beginning, it can be any file.
+func (r *repairer) stretches(length int64, before, after *foundBatch) []stretch {
+	var all []stretch
+	cut := func(f *journalFile, pos, n int64) {
+		if end := min(pos+n, f.size); pos < end {
+			all = append(all, stretch{f, pos, end})
+		}
+	}
+	if after != nil {
+		here := min(after.pos, length)
+		if before != nil && before.file != after.file {
+			cut(before.file, before.pos+before.padded(), length-here)
+		}
+		cut(after.file, after.pos-here, here)
+		return all
+	}
+	if before != nil {
+		cut(before.file, before.pos+before.padded(), length)
+	}
+	used := map[*journalFile]bool{}
+	for _, p := range r.journal.parts {
+		used[p.batch.file] = true
+	}
+	for _, f := range r.journal.files {
+		if f != nil && !used[f] {
+			cut(f, 0, length)
+		}
+	}
+	return all
+}
+
+// journalFileBytes returns the size of the biggest journal file.
+func (r *repairer) journalFileBytes() int64 {
+	size := int64(0)
+	for _, f := range r.journal.files {
+		if f != nil {
+			size = max(size, f.size)
+		}
+	}
+	return size
+}
+
+// salvageStretch finds the intact frames of damaged batches, of an epoch or later ones: what is older was never
+// acknowledged, and written over. unknown is the number of bytes in which there may have been others.
+func (r *repairer) salvageStretch(s stretch, epoch uint64) (frames []salvagedFrame, unknown int64, known bool, err error) {
+	covered := make([]stretch, 0, 16) // by frames, of which some are damaged
+	reader := r.journal.readers[s.file]
+	scan := salvage{
+		dir: r.dirMark(),
+		frame: func(h *frameHeader, b []byte, pos int64) {
+			covered = append(covered, stretch{s.file, pos, pos + h.length})
+			if h.epoch < epoch {
+				return
+			}
+			f := salvagedFrame{frameHeader: *h, file: s.file.name, pos: pos}
+			if h.kind == frameControl {
+				f.bytes = slices.Clone(b)
+			}
+			frames = append(frames, f)
+			known = true
+		},
+		lost: func(h *frameHeader, pos int64) {
+			covered = append(covered, stretch{s.file, pos, pos + h.length})
+			if h.epoch < epoch {
+				return
+			}
+			frames = append(frames, salvagedFrame{frameHeader: *h, file: s.file.name, pos: pos, damaged: true})
+			known = true
+		},
+	}
+	w := window{r: reader, size: s.end}
+	for pos := s.pos; pos < s.end; {
+		b, err := w.at(pos, batchHeaderBytes)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		// A header whose batch is damaged may be right all the same, and then says how long it is.
+		end := s.end
+		h, err := parseBatchHeader(b)
+		right := err == nil && h.journal == r.id && h.padded() <= s.end-pos && h.epoch >= epoch
+		if right {
+			end = pos + h.length
+		}
+		covered = covered[:0]
+		if err := scan.scan(reader, s.file.size, pos+batchHeaderBytes, end); err != nil {
+			return nil, 0, false, err
+		}
+		unknown += uncovered(covered, pos+batchHeaderBytes, end)
+		known = known || right
+		if !right {
+			if len(covered) > 0 && covered[0].pos == pos+batchHeaderBytes && alignUp(covered[len(covered)-1].end) == s.end &&
+				uncovered(covered, pos+batchHeaderBytes, covered[len(covered)-1].end) == 0 && r.zero(&w, covered[len(covered)-1].end, s.end) {
+				unknown -= uncovered(covered, pos+batchHeaderBytes, end) // only the header is damaged
+			}
+			break
+		}
+		pos = alignUp(end)
+	}
+	return frames, unknown, known, nil
+}
+
+// zero tells whether there are only zeros.
+func (r *repairer) zero(w *window, pos, end int64) bool {
+	b, err := w.at(pos, end-pos)
+	return err == nil && !slices.ContainsFunc(b[:min(int64(len(b)), end-pos)], func(c byte) bool { return c != 0 })
+}
+
+// uncovered counts the bytes of [pos, end) that are in none of the stretches, which are in order.
+func uncovered(covered []stretch, pos, end int64) int64 {
+	n := int64(0)
+	for _, c := range covered {
+		n += max(0, min(c.pos, end)-pos)
+		pos = max(pos, c.end)
+	}
+	return n + max(0, end-pos)
+}
+
+func (r *repairer) dirMark() uint32 { return (&journal{id: r.id}).dir() }
+
+// applyJournal applies the changes of the table, and takes note of where records are.
+func (r *repairer) applyJournal() error {
+	holes := 0
+	for i := range r.journal.parts {
+		p := &r.journal.parts[i]
+		if p.hole {
+			for _, f := range p.frames {
+				if err := r.applyFrame(f, holes); err != nil {
+					return err
+				}
+			}
+			holes++
+			continue
+		}
+		buf := make([]byte, p.batch.length)
+		if n, err := r.journal.readers[p.batch.file].ReadAt(buf, p.batch.pos); n < len(buf) {
+			return fmt.Errorf("read %s: %w", p.batch.file.name, err)
+		}
+		pos := p.batch.pos + batchHeaderBytes
+		err := eachFrame(&p.batch.batchHeader, buf, func(h frameHeader, frame []byte) error {
+			f := salvagedFrame{frameHeader: h, bytes: frame, file: p.batch.file.name, pos: pos}
+			pos += h.length
+			return r.applyFrame(f, holes)
+		})
+		if err != nil {
+			return fmt.Errorf("%s, batch at byte %d: %w", p.batch.file.name, p.batch.pos, err)
+		}
+	}
+	return nil
+}
+
+// applyFrame applies a frame of the journal. holes is how many holes are before it.
+func (r *repairer) applyFrame(f salvagedFrame, holes int) error {
+	if f.kind == frameControl && f.damaged {
+		r.plan.LostBytes += f.length
+		return nil
+	}
+	if f.kind == frameControl {
+		c, err := decodeChange(&f.frameHeader, f.bytes[frameHeaderBytes:], func(id uint64) *logState { return &logState{id: id} })
+		if err != nil {
+			return err
+		}
+		r.change(c)
+		return nil
+	}
+	l := r.logs[f.log]
+	if l == nil {
+		if f.log < r.snap.nextLog {
+			return nil // of a deleted topic
+		}
+		l = r.adopt(f.log)
+	}
+	if f.damaged {
+		l.end = max(l.end, f.end())
+		return nil
+	}
+	l.holes = holes
+	run := newRun(f.file, &f.frameHeader, f.pos)
+	if n := len(l.journal); n > 0 && l.journal[n-1].file == f.file && l.journal[n-1].add(&f.frameHeader, f.pos) {
+		return nil
+	}
+	l.journal = append(l.journal, run)
+	return nil
+}
+
+// change applies a change of the table to the snapshot.
+func (r *repairer) change(c change) {
+	s := r.snap
+	switch c := c.(type) {
+	case createChange:
+		i := slices.IndexFunc(s.topics, func(t snapshotTopic) bool { return t.name == c.name })
+		if i < 0 {
+			i = len(s.topics)
+			s.topics = append(s.topics, snapshotTopic{id: c.topic, name: c.name})
+		}
+		if t := &s.topics[i]; t.id == c.topic && uint64(len(t.logs)) == c.first {
+			for n := range c.count {
+				l := &repairLog{id: c.firstLog + n, topic: c.name, partition: len(t.logs)}
+				r.logs[l.id] = l
+				t.logs = append(t.logs, snapshotLog{id: l.id})
+			}
+		}
+		s.nextTopic, s.nextLog = max(s.nextTopic, c.topic+1), max(s.nextLog, c.firstLog+c.count)
+	case deleteChange:
+		s.topics = slices.DeleteFunc(s.topics, func(t snapshotTopic) bool {
+			if t.id != c.topic {
+				return false
+			}
+			for _, l := range t.logs {
+				delete(r.logs, l.id)
+			}
+			return true
+		})
+	case trimChange:
+		if l := r.logs[c.log.id]; l != nil {
+			l.first = max(l.first, c.before)
+		}
+	}
+}
+
+// adopt gives a log whose topic's creation is lost a topic of its own.
+func (r *repairer) adopt(id uint64) *repairLog {
+	name := fmt.Sprintf("recovered-%d", id)
+	for slices.ContainsFunc(r.snap.topics, func(t snapshotTopic) bool { return t.name == name }) {
+		name += "-"
+	}
+	r.note("The name of the topic of log %d is lost. Its records are kept in a topic that is made for them, %q.", id, name)
+	l := &repairLog{id: id, topic: name}
+	r.logs[id] = l
+	r.snap.topics = append(r.snap.topics, snapshotTopic{id: r.snap.nextTopic, name: name, logs: []snapshotLog{{id: id}}})
+	r.snap.nextTopic++
+	r.snap.nextLog = max(r.snap.nextLog, id+1)
+	return l
+}
