@@ -54,6 +54,7 @@ type flusher struct {
 	tree      vfs.Tree               // of all segments; nil where there is no such thing
 	newFiles  map[uint64]struct{}    // directories with new segments that are not synced
 	snapshot  uint64                 // number of the newest snapshot
+	loaded    []byte                 // the snapshot that a start went out from, until its copy has been looked at
 	replaced  []fileKey              // plain files that are not needed after the next snapshot
 	replays   bool                   // recovery (alone then) reads the journal: active segments may be missing, see stillThere
 	buf       []byte

@@ -71,7 +71,11 @@ func TestAMissingSnapshotIsMissedThoughAnOlderOneIsThere(t *testing.T) {
 	if err := writeFile(mem, "/data", snapshotName(numbers[0]), older); err != nil {
 		t.Fatal(err)
 	}
-	newest := path.Join("/data", snapshotName(numbers[0]+1))
+	after, err := listSnapshots(mem, "/data")
+	if err != nil || after[len(after)-1] == numbers[0] {
+		t.Fatalf("snapshots %v, %v; want a newer one than %d", after, err, numbers[0])
+	}
+	newest := path.Join("/data", snapshotName(after[len(after)-1]))
 	if err := mem.Remove(newest); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func (e *Engine) loadSnapshot() (*snapshot, error) {
 	if err != nil {
 		return nil, e.corrupt(name, 0, "%v", err)
 	}
-	e.flusher.snapshot = newest
+	e.flusher.snapshot, e.flusher.loaded = newest, b
 	e.flusher.snapshotBytes.Store(int64(len(b)))
 	return s, nil
 }
@@ -226,7 +226,24 @@ func (e *Engine) renew(found []foundBatch, s *snapshot) error {
 		return err
 	}
 	e.flusher.snapshot = now
-	return fsys.SyncDir(e.path(metaDir))
+	if err := fsys.SyncDir(e.path(metaDir)); err != nil {
+		return err
+	}
+	return e.renewCopy()
+}
+
+// renewCopy writes the copy of the snapshot again if it is not one. Where there is no space it is done without.
+func (e *Engine) renewCopy() error {
+	loaded := e.flusher.loaded
+	e.flusher.loaded = nil
+	if b, err := readFile(e.opts.FS, e.path(copyName), int64(len(loaded))); err == nil && bytes.Equal(b, loaded) {
+		return nil
+	}
+	err := writeFile(e.opts.FS, e.opts.Dir, copyName, loaded)
+	if vfs.IsNoSpace(err) {
+		return nil
+	}
+	return err
 }
 
 // position sets up the journal to go on behind the chain.

@@ -104,6 +104,13 @@ func (r *repairer) readJournal() error {
 			r.damage(journalFileName(i), 0, "the file is missing")
 		}
 	}
+	for _, b := range j.found {
+		if r.snap.journalFiles > 0 && slices.Index(j.files, b.file) >= int(r.snap.journalFiles) {
+			r.damage(metaDir, 0, "the newest snapshot is missing: the one there does not know %s, which has been written to", r.path(b.file.name))
+			r.fold = true
+			break
+		}
+	}
 	next := r.snap.checkpoint
 	var last *foundBatch
 	durable := max(r.snap.durable, r.mark.durable)
@@ -132,6 +139,7 @@ func (r *repairer) readJournal() error {
 type stretch struct {
 	file     *journalFile
 	pos, end int64
+	sure     bool // the lost batches were here, and not in another file
 }
 
 // hole looks for what is left of the batches that should be between two others, of which either may be nil.
@@ -155,21 +163,21 @@ func (r *repairer) hole(from, to lsn, before, after *foundBatch) error {
 	there := int64(0)
 	for _, s := range stretches {
 		r.hurt[s.file.name] = true
-		there += s.end - s.pos
-		found, unknown, recognized, err := r.salvageStretch(s, epoch)
+		found, unknown, recognized, err := r.salvageStretch(s, from, to, epoch)
 		if err != nil {
 			return err
 		}
 		part.frames = append(part.frames, found...)
-		lost, known = lost+unknown, known || recognized
+		known = known || recognized
+		if s.sure {
+			there += s.end - s.pos
+			lost += unknown
+		}
 	}
 	lost += max(0, length-there)
-	if !known {
+	if !known && after == nil {
 		// Whatever file the batches were in, there may have been more behind them.
-		lost = length
-		if after == nil {
-			lost += r.journalFileBytes()
-		}
+		lost = length + r.journalFileBytes()
 	}
 	r.plan.LostBytes += lost
 	j.lost = append(j.lost, lost)
@@ -182,7 +190,7 @@ func (r *repairer) stretches(length int64, before, after *foundBatch) []stretch 
 	var all []stretch
 	cut := func(f *journalFile, pos, n int64) {
 		if end := min(pos+n, f.size); pos < end {
-			all = append(all, stretch{f, pos, end})
+			all = append(all, stretch{f, pos, end, after != nil || before != nil && f == before.file})
 		}
 	}
 	if after != nil {
@@ -219,63 +227,68 @@ func (r *repairer) journalFileBytes() int64 {
 	return size
 }
 
-// salvageStretch finds the intact frames of damaged batches, of an epoch or later ones: what is older was never
-// acknowledged, and written over. unknown is the number of bytes in which there may have been others.
-func (r *repairer) salvageStretch(s stretch, epoch uint64) (frames []salvagedFrame, unknown int64, known bool, err error) {
-	covered := make([]stretch, 0, 16) // by frames, of which some are damaged
-	reader := r.journal.readers[s.file]
+// salvageStretch finds the intact frames of damaged batches between two LSNs, of an epoch or later ones: what is older
+// was never acknowledged, and written over. unknown is the number of bytes in which there may have been others; known
+// tells whether something of those batches has been recognized.
+func (r *repairer) salvageStretch(s stretch, from, to lsn, epoch uint64) (frames []salvagedFrame, unknown int64, known bool, err error) {
+	var covered []stretch // by frames, of which some are damaged
+	take := func(h *frameHeader, pos int64, damaged bool) *salvagedFrame {
+		covered = append(covered, stretch{pos: pos, end: pos + h.length})
+		if h.epoch < epoch {
+			return nil
+		}
+		frames = append(frames, salvagedFrame{frameHeader: *h, file: s.file.name, pos: pos, damaged: damaged})
+		return &frames[len(frames)-1]
+	}
 	scan := salvage{
 		dir: r.dirMark(),
 		frame: func(h *frameHeader, b []byte, pos int64) {
-			covered = append(covered, stretch{s.file, pos, pos + h.length})
-			if h.epoch < epoch {
-				return
-			}
-			f := salvagedFrame{frameHeader: *h, file: s.file.name, pos: pos}
-			if h.kind == frameControl {
+			if f := take(h, pos, false); f != nil && h.kind == frameControl {
 				f.bytes = slices.Clone(b)
 			}
-			frames = append(frames, f)
-			known = true
 		},
-		lost: func(h *frameHeader, pos int64) {
-			covered = append(covered, stretch{s.file, pos, pos + h.length})
-			if h.epoch < epoch {
-				return
-			}
-			frames = append(frames, salvagedFrame{frameHeader: *h, file: s.file.name, pos: pos, damaged: true})
-			known = true
-		},
+		lost: func(h *frameHeader, pos int64) { take(h, pos, true) },
 	}
-	w := window{r: reader, size: s.end}
+	reader := r.journal.readers[s.file]
+	w := window{r: reader, size: s.file.size}
 	for pos := s.pos; pos < s.end; {
 		b, err := w.at(pos, batchHeaderBytes)
 		if err != nil {
 			return nil, 0, false, err
 		}
-		// A header whose batch is damaged may be right all the same, and then says how long it is.
-		end := s.end
 		h, err := parseBatchHeader(b)
-		right := err == nil && h.journal == r.id && h.padded() <= s.end-pos && h.epoch >= epoch
+		if err == nil && slices.ContainsFunc(r.journal.found, func(f foundBatch) bool { return f.file == s.file && f.pos == pos }) {
+			pos += h.padded() // an intact one, from before or after
+			continue
+		}
+		// The header of a damaged batch may be right all the same, and then says how long it is.
+		right := err == nil && h.journal == r.id && h.padded() <= s.end-pos && h.at >= from && h.end() <= to
+		start, end := pos+batchHeaderBytes, s.end
 		if right {
 			end = pos + h.length
 		}
 		covered = covered[:0]
-		if err := scan.scan(reader, s.file.size, pos+batchHeaderBytes, end); err != nil {
+		if err := scan.scan(reader, s.file.size, start, end); err != nil {
 			return nil, 0, false, err
 		}
-		unknown += uncovered(covered, pos+batchHeaderBytes, end)
-		known = known || right
-		if !right {
-			if len(covered) > 0 && covered[0].pos == pos+batchHeaderBytes && alignUp(covered[len(covered)-1].end) == s.end &&
-				uncovered(covered, pos+batchHeaderBytes, covered[len(covered)-1].end) == 0 && r.zero(&w, covered[len(covered)-1].end, s.end) {
-				unknown -= uncovered(covered, pos+batchHeaderBytes, end) // only the header is damaged
-			}
-			break
+		if !right && r.headerOnly(&w, covered, start, end) {
+			known = true // but for the header all is there
+		} else {
+			unknown += uncovered(covered, start, end)
 		}
+		known = known || right
 		pos = alignUp(end)
 	}
 	return frames, unknown, known, nil
+}
+
+// headerOnly tells whether a stretch is a batch of which only the header is damaged: frames, then zeros up to a block.
+func (r *repairer) headerOnly(w *window, covered []stretch, start, end int64) bool {
+	if len(covered) == 0 || covered[0].pos != start {
+		return false
+	}
+	last := covered[len(covered)-1].end
+	return alignUp(last) == end && uncovered(covered, start, last) == 0 && r.zero(w, last, end)
 }
 
 // zero tells whether there are only zeros.

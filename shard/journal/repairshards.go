@@ -219,9 +219,13 @@ func (r *repairer) readBlocks(l *repairLog, reader salvageReader, name string, s
 					runs = append(runs, run)
 				}
 			},
-			hurt: func(_ int64, reason error) { hurt(at, reason) },
+			hurt: func(_ int64, reason error) {
+				if n := len(r.plan.Damage); n == 0 || r.plan.Damage[n-1].Offset != at { // told with the block
+					hurt(at, reason)
+				}
+			},
 		}
-		_ = s.scan(bytes.NewReader(frames), h.decoded, 0, h.decoded) // memory can be read
+		_ = s.scan(bytes.NewReader(frames), int64(len(frames)), 0, int64(len(frames))) // memory can be read
 	}, hurt)
 	return runs, err
 }

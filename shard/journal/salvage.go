@@ -78,18 +78,16 @@ func (r *run) eachIn(fsys vfs.FS, dir string, f func(h *frameHeader, frame []byt
 		if failed != nil || h.pos+h.decoded <= r.pos || h.pos >= r.end {
 			return
 		}
-		failed = scanFrames(bytes.NewReader(frames), r.file, 0, h.decoded, h.decoded, func(fh *frameHeader, frame []byte, pos int64) (bool, error) {
-			if pos += h.pos; pos < r.pos || pos >= r.end {
-				return true, nil
-			}
-			return true, f(fh, frame, pos)
+		from, to := max(r.pos-h.pos, 0), min(r.end-h.pos, int64(len(frames)))
+		failed = scanFrames(bytes.NewReader(frames), r.file, from, to, to, func(fh *frameHeader, frame []byte, pos int64) (bool, error) {
+			return true, f(fh, frame, h.pos+pos)
 		})
 	}, func(int64, error) {})
 	return errors.Join(err, failed)
 }
 
-// eachBlock calls f for the intact blocks of a compressed file from a position on, and hurt where there should be one
-// and is none. Behind damage it goes on at the next block that says where it belongs.
+// eachBlock calls f for the blocks of a compressed file from a position on, with what can be unpacked of them, and hurt
+// for those that are damaged. Behind damage it goes on at the next block that says where it belongs.
 func eachBlock(r io.ReaderAt, size, at int64, f func(h *blockHeader, at int64, frames []byte), hurt func(at int64, reason error)) error {
 	w := window{r: r, size: size}
 	for well := true; at < size; {
@@ -101,16 +99,20 @@ func eachBlock(r io.ReaderAt, size, at int64, f func(h *blockHeader, at int64, f
 		known := err == nil
 		var frames []byte
 		if known {
-			if b, readErr := w.at(at, h.length()); readErr != nil {
+			b, readErr := w.at(at, h.length())
+			if readErr != nil {
 				return readErr
-			} else if frames, err = decodeBlock(&h, b[blockHeaderBytes:min(h.length(), int64(len(b)))]); err == nil {
-				f(&h, at, frames)
-				at, well = at+h.length(), true
-				continue
+			}
+			stored := b[min(blockHeaderBytes, len(b)):min(h.length(), int64(len(b)))]
+			if frames, err = decodeBlock(&h, stored); err != nil {
+				frames = decodeDamaged(&h, stored)
 			}
 		}
-		if well {
+		if err != nil && well {
 			hurt(at, err)
+		}
+		if known {
+			f(&h, at, frames)
 		}
 		well = known
 		if known {
@@ -122,6 +124,15 @@ func eachBlock(r io.ReaderAt, size, at int64, f func(h *blockHeader, at int64, f
 		}
 	}
 	return nil
+}
+
+// decodeDamaged returns what can be unpacked of a damaged block. Its frames have sums of their own.
+func decodeDamaged(h *blockHeader, stored []byte) []byte {
+	if h.codec == codecStored {
+		return stored
+	}
+	frames, _ := decoder().DecodeAll(stored, make([]byte, 0, h.decoded))
+	return frames
 }
 
 // nextBlock returns the first position from at on where a block's header may begin, or the end.
