@@ -367,7 +367,7 @@ func (r *repairer) applyFrame(f salvagedFrame, holes int) error {
 	}
 	l.holes = holes
 	run := newRun(f.file, &f.frameHeader, f.pos)
-	if n := len(l.journal); n > 0 && l.journal[n-1].file == f.file && l.journal[n-1].add(&f.frameHeader, f.pos) {
+	if n := len(l.journal); n > 0 && l.journal[n-1].file == f.file && l.journal[n-1].add(&f.frameHeader, f.pos, 0) {
 		return nil
 	}
 	l.journal = append(l.journal, run)

@@ -213,7 +213,7 @@ func (r *repairer) readBlocks(l *repairLog, reader salvageReader, name string, s
 					return
 				}
 				pos += h.pos
-				if n := len(runs); n == 0 || !runs[n-1].add(fh, pos) {
+				if n := len(runs); n == 0 || !runs[n-1].add(fh, pos, l.first) {
 					run := newRun(name, fh, pos)
 					run.packed = true
 					runs = append(runs, run)
@@ -250,7 +250,7 @@ func (r *repairer) readFrames(l *repairLog, reader salvageReader, name string, s
 				hurt(pos, "what is here belongs to another log")
 				return
 			}
-			if n := len(runs); n == 0 || pos == seg.bytes || !runs[n-1].add(h, pos) {
+			if n := len(runs); n == 0 || pos == seg.bytes || !runs[n-1].add(h, pos, l.first) {
 				runs = append(runs, newRun(name, h, pos))
 			}
 		},

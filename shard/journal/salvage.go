@@ -52,9 +52,10 @@ type run struct {
 	last     int64
 }
 
-// add puts a frame at the end of a run if it follows directly.
-func (r *run) add(h *frameHeader, pos int64) bool {
-	if h.base != r.next || pos != r.end {
+// add puts a frame at the end of a run if it follows directly. Of what is before the log's first offset, some may have
+// been trimmed before it came to a segment.
+func (r *run) add(h *frameHeader, pos int64, first shard.Offset) bool {
+	if pos != r.end || h.base != r.next && (h.base < r.next || h.base > first) {
 		return false
 	}
 	r.next, r.end, r.last = h.end(), pos+h.length, h.millis
@@ -131,7 +132,7 @@ func decodeDamaged(h *blockHeader, stored []byte) []byte {
 	if h.codec == codecStored {
 		return stored
 	}
-	frames, _ := decoder().DecodeAll(stored, make([]byte, 0, h.decoded))
+	frames, _ := decoder.DecodeAll(stored, make([]byte, 0, h.decoded))
 	return frames
 }
 
