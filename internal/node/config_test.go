@@ -243,6 +243,20 @@ log:
 	}
 }
 
+func TestTheExampleForKafkaIsRight(t *testing.T) {
+	c, err := Load(Default(), filepath.Join("..", "..", "deploy", "kafka", "sluice.yaml"),
+		map[string]string{"SLUICE_LOG_KAFKA_SASL_PASSWORD": "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if warnings := c.Warnings(); c.Log.Engine != engineKafka || len(warnings) != 0 {
+		t.Errorf("engine %s, warnings %q", c.Log.Engine, warnings)
+	}
+}
+
 func TestVariablesThatAreNoSettingAreFound(t *testing.T) {
 	got := UnknownVariables(map[string]string{
 		"SLUICE_LISTN": "x", "SLUICE_LISTEN": "x", "SLUICE_CONFIG": "x", "SLUICE_S3_ENDPOINT": "x", "PATH": "x",

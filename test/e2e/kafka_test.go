@@ -95,8 +95,10 @@ func TestPlainKafkaConsumersAndProducersShareAStreamsTopic(t *testing.T) {
 			t.Fatalf("%s: %v", compression, err)
 		}
 	}
-	want = append(want, readRecord{data: "without a key"})
-	if err := writer.WriteMessages(t.Context(), kafka.Message{Value: []byte("without a key")}); err != nil {
+	want = append(want, readRecord{data: "without a key"}, readRecord{key: "no UTF-8: \ufffd"})
+	if err := writer.WriteMessages(t.Context(),
+		kafka.Message{Value: []byte("without a key")}, kafka.Message{Key: []byte("no UTF-8: \xff")}, // and without a value
+	); err != nil {
 		t.Fatal(err)
 	}
 	var records []readRecord
