@@ -196,13 +196,6 @@ func (b *budget) compact() {
 	b.evictable, b.head = left, 0
 }
 
-// trimTo evicts until the bound holds again, after force.
-func (b *budget) trimTo() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.shrink(0)
-}
-
 // stop refuses all who wait and who come.
 func (b *budget) stop(err error) { b.refuse(func() { b.err = err }, err) }
 

@@ -65,6 +65,16 @@ func Open(opts Options) (*Engine, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
+	e := newEngine(opts)
+	if err := e.start(); err != nil {
+		e.advise(err)
+		return nil, errors.Join(fmt.Errorf("open log engine in %s: %w", opts.Dir, err), e.release())
+	}
+	return e, nil
+}
+
+// newEngine returns an engine with complete options that has not been started.
+func newEngine(opts Options) *Engine {
 	e := &Engine{
 		opts:      opts,
 		maxFrame:  maxFrameBytes(opts.MaxAppendBytes),
@@ -85,11 +95,7 @@ func Open(opts Options) (*Engine, error) {
 	e.compressor, e.scrubber = newCompressor(e), newScrubber(e)
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
 	e.metrics = newMetrics(e)
-	if err := e.start(); err != nil {
-		e.advise(err)
-		return nil, errors.Join(fmt.Errorf("open log engine in %s: %w", opts.Dir, err), e.release())
-	}
-	return e, nil
+	return e
 }
 
 // advise adds to an error that says that something is damaged what to do about it.
@@ -100,7 +106,8 @@ func (e *Engine) advise(err error) {
 	}
 }
 
-func (e *Engine) start() error {
+// prepare takes the directory and recovers what is in it.
+func (e *Engine) prepare() error {
 	err := makeDir(e.opts.FS, path.Clean(e.opts.Dir))
 	if err != nil {
 		return err
@@ -117,7 +124,11 @@ func (e *Engine) start() error {
 	if err := e.flusher.openTree(); err != nil {
 		return err
 	}
-	if err := e.recover(); err != nil {
+	return e.recover()
+}
+
+func (e *Engine) start() error {
+	if err := e.prepare(); err != nil {
 		return err
 	}
 	if err := e.metrics.register(); err != nil {

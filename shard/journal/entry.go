@@ -26,6 +26,7 @@ type entry struct {
 	apply  func(err error)       // a change of the table: called once, when durable or failed
 
 	flushed bool // it is in its segment, or need not be; guarded by log.mu
+	left    bool // buf is the place in the journal, see leftover.go; immutable
 }
 
 // newEntry returns an entry for a frame of so many bytes, with buf empty. A small one lies behind its entry in the same
@@ -95,7 +96,13 @@ func newEntry(log *logState, size int) *entry {
 	return en
 }
 
-func (en *entry) charge() int64 { return int64(len(en.buf)) + entryOverhead }
+// charge is what the entry counts for in the cache bound.
+func (en *entry) charge() int64 {
+	if en.left {
+		return leftCharge
+	}
+	return int64(len(en.buf)) + entryOverhead
+}
 
 // ordinary tells whether the entry is refused when the disk is full.
 func (en *entry) ordinary() bool { return en.log != nil && !en.log.essential.Load() }

@@ -56,7 +56,7 @@ type flusher struct {
 	snapshot  uint64                 // number of the newest snapshot
 	loaded    []byte                 // the snapshot that a start went out from, until its copy has been looked at
 	replaced  []fileKey              // plain files that are not needed after the next snapshot
-	replays   bool                   // recovery (alone then) reads the journal: active segments may be missing, see stillThere
+	replays   bool                   // recovery, alone then, applies again what the journal says
 	buf       []byte
 }
 
@@ -228,8 +228,8 @@ func (f *flusher) flushLog(l *logState) error {
 		l.mu.Lock()
 		i := l.unflushedAt()
 		n, bytes, limit := i, int64(0), min(maxChunk, f.e.opts.SegmentBytes)
-		for n < len(l.cache) && l.cache[n].end <= until && (n == i || bytes+int64(len(l.cache[n].buf)) <= limit) {
-			bytes += int64(len(l.cache[n].buf))
+		for n < len(l.cache) && l.cache[n].end <= until && (n == i || bytes+l.cache[n].size() <= limit) {
+			bytes += l.cache[n].size()
 			n++
 		}
 		if l.gone || n == i {
@@ -242,6 +242,13 @@ func (f *flusher) flushLog(l *logState) error {
 			active = l.segments[k-1]
 		}
 		l.mu.Unlock()
+		ok, err := f.fetch(l, chunk)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
 		if err := f.flushChunk(l, active, chunk, bytes); err != nil {
 			return err
 		}
@@ -250,12 +257,6 @@ func (f *flusher) flushLog(l *logState) error {
 
 // flushChunk writes entries behind a log's active segment, or to a new one.
 func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes int64) error {
-	if active.bytes > 0 && f.replays {
-		var err error
-		if active, err = f.stillThere(l, active); err != nil {
-			return err
-		}
-	}
 	if active.bytes > 0 && f.sealDue(active, chunk[0], bytes) {
 		if err := f.seal(l, active); err != nil {
 			return err
@@ -278,20 +279,6 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 	f.sinceFree += bytes
 	f.e.metrics.flushed(bytes)
 	return f.manyDirty()
-}
-
-// stillThere returns the active segment, or none to go on with a new one if its file is missing. While the journal is
-// read again that may be right: a trim or delete further on may have removed it before the crash. If none did,
-// checkSegments finds it missing.
-func (f *flusher) stillThere(l *logState, active segment) (segment, error) {
-	_, err := f.e.opts.FS.Stat(f.e.path(segmentName(l.id, active.base)))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return active, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.segments[len(l.segments)-1].sealed = true
-	return segment{}, nil
 }
 
 // sealDue tells whether the active segment should be sealed before the chunk.

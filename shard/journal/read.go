@@ -52,7 +52,14 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 
 		if entries != nil {
 			l.e.metrics.fromCache.Inc()
-			return c.out, c.addEntries(entries, from)
+			en, err := c.addEntries(entries, from)
+			if errors.Is(err, errMoved) && !l.holdsLeft(en) {
+				if len(c.out) > 0 {
+					from = c.out[len(c.out)-1].Offset + 1
+				}
+				continue
+			}
+			return c.out, err
 		}
 		l.e.metrics.fromFile.Inc()
 		next, err := l.readSegment(seg, from, c)
@@ -87,7 +94,7 @@ func (l *logState) cached(from shard.Offset, c *collector) []*entry {
 		if en.base >= from {
 			// Encoded and counted sizes differ a little, so take what surely fills the limit.
 			records += int64(en.end - en.base)
-			bytes += int64(len(en.buf)) - frameHeaderBytes - 3*int64(en.end-en.base)
+			bytes += en.size() - frameHeaderBytes - 3*int64(en.end-en.base)
 		}
 		if records > int64(c.left) || bytes > 2*int64(c.bytes) {
 			break
@@ -96,20 +103,25 @@ func (l *logState) cached(from shard.Offset, c *collector) []*entry {
 	return append([]*entry(nil), l.cache[i:n]...)
 }
 
-func (c *collector) addEntries(entries []*entry, from shard.Offset) error {
+// addEntries adds the records of entries until it is full. With an error it returns the entry that it could not take.
+func (c *collector) addEntries(entries []*entry, from shard.Offset) (*entry, error) {
 	for _, en := range entries {
-		h, err := parseFrameHeader(en.buf)
+		frame, err := en.frame()
+		if err != nil {
+			return en, err
+		}
+		h, err := parseFrameHeader(frame)
 		if err == nil {
-			err = c.add(&h, en.buf, from)
+			err = c.add(&h, frame, from)
 		}
 		if err != nil {
-			return fmt.Errorf("record in memory: %w", err)
+			return en, fmt.Errorf("record in memory: %w", err)
 		}
 		if c.full {
 			break
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // segmentOf returns the segment that holds an offset below flushed. The lock is held.

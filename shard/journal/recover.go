@@ -317,9 +317,11 @@ func (e *Engine) replay(chain []foundBatch) error {
 		if n, err := b.file.f.ReadAt(buf, b.pos); n < len(buf) {
 			return fmt.Errorf("read %s: %w", b.file.name, err)
 		}
+		where := place{file: uint32(slices.Index(e.journal.files, b.file)), pos: b.pos + batchHeaderBytes}
 		err := eachFrame(&b.batchHeader, buf, func(h frameHeader, frame []byte) error {
+			where.pos, where.length = where.pos+where.length, h.length
 			if h.kind == frameRecords {
-				return e.replayRecords(&h, frame, b.at, find)
+				return e.replayRecords(&h, frame, b.at, where, find)
 			}
 			c, err := decodeChange(&h, frame[frameHeaderBytes:], find)
 			if err != nil || c == nil {
@@ -340,14 +342,11 @@ func (e *Engine) replay(chain []foundBatch) error {
 		if err != nil {
 			return e.corrupt(b.file.name, b.pos, "%v", err)
 		}
-		if err := e.makeRoom(); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, find func(uint64) *logState) error {
+func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where place, find func(uint64) *logState) error {
 	l := find(h.log)
 	switch {
 	case l == nil && h.log < e.table.nextLog:
@@ -365,34 +364,15 @@ func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, find func(u
 		l.flushed = h.end()
 		return nil
 	}
-	// A copy, or one entry would keep a whole batch in memory that is not accounted for.
-	en := &entry{log: l, buf: bytes.Clone(frame), base: h.base, end: h.end(), millis: h.millis, at: at}
+	en := &entry{log: l, base: h.base, end: h.end(), millis: h.millis, at: at}
+	if used, _ := e.budget.state(); used+h.length > e.opts.maxReplayed() {
+		en.left, en.buf = true, where.encode()
+	} else {
+		en.buf = bytes.Clone(frame) // or one entry would keep a whole batch in memory that is not accounted for
+	}
 	l.cache = append(l.cache, en)
 	l.unflushed += en.charge()
 	e.budget.force(en.charge())
 	e.flusher.note(l, at, en.charge())
-	return nil
-}
-
-// makeRoom flushes what was replayed when it exceeds the cache. On a full disk it stays in memory, which is then
-// bounded by the journal's size: trims and deletes must still be possible.
-func (e *Engine) makeRoom() error {
-	if used, _ := e.budget.state(); used <= e.opts.CacheBytes {
-		return nil
-	}
-	if e.flusher.isFull.Load() {
-		return nil
-	}
-	err := e.flusher.removeFiles() // the segment that a log would go on with may be trimmed, and gone
-	if err == nil {
-		err = e.flusher.flushBefore(^lsn(0))
-	}
-	if err != nil {
-		if !isFullError(err) {
-			return err
-		}
-		e.flusher.setFull(err)
-	}
-	e.budget.trimTo()
 	return nil
 }
