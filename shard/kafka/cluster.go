@@ -39,9 +39,10 @@ type node struct {
 	id   int32 // −1: one of the addresses that were configured
 	addr string
 
-	mu   sync.Mutex
-	idle []*conn
-	shut bool
+	mu     sync.Mutex // guards what follows
+	idle   []*conn
+	shut   bool
+	failed bool // the last request came to nothing
 }
 
 const maxIdleConns = 8
@@ -75,7 +76,12 @@ func (n *node) close() {
 }
 
 // use calls do with a connection, and keeps the connection if it succeeds.
-func (n *node) use(ctx context.Context, do func(*conn) error) error {
+func (n *node) use(ctx context.Context, do func(*conn) error) (err error) {
+	defer func() {
+		n.mu.Lock()
+		n.failed = err != nil
+		n.mu.Unlock()
+	}()
 	n.mu.Lock()
 	var c *conn
 	if last := len(n.idle) - 1; last >= 0 {
@@ -84,14 +90,13 @@ func (n *node) use(ctx context.Context, do func(*conn) error) error {
 	}
 	n.mu.Unlock()
 	if c == nil {
-		var err error
 		if c, err = n.c.dialer.dial(ctx, n.addr); err != nil {
 			return err
 		}
 	}
 	if err := do(c); err != nil {
 		c.net.Close()
-		return fmt.Errorf("Kafka broker %s: %w", n.addr, err)
+		return fmt.Errorf("broker %s: %w", n.addr, err)
 	}
 	n.mu.Lock()
 	keep := !n.shut && len(n.idle) < maxIdleConns
@@ -103,6 +108,16 @@ func (n *node) use(ctx context.Context, do func(*conn) error) error {
 		c.net.Close()
 	}
 	return nil
+}
+
+// rank orders brokers by whether the last request to them went well.
+func (n *node) rank() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.failed {
+		return 1
+	}
+	return 0
 }
 
 // forgetIdle drops the connections that nobody uses: one has just failed, and the others may be as dead.
@@ -149,6 +164,7 @@ func (c *cluster) someone(ctx context.Context, do func(*node) error) error {
 	}
 	c.mu.Unlock()
 	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
+	slices.SortStableFunc(nodes, func(a, b *node) int { return a.rank() - b.rank() }) // one may hang
 	var seeds []*node
 	for _, addr := range c.seeds {
 		seeds = append(seeds, &node{c: c, id: -1, addr: addr})

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -127,6 +128,9 @@ type Options struct {
 
 	Logger     *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: no metrics
+
+	// dial makes connections, for tests that break them.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (o *Options) complete() error {
@@ -145,6 +149,9 @@ func (o *Options) complete() error {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = d.CloseTimeout
+	}
+	if o.dial == nil {
+		o.dial = (&net.Dialer{}).DialContext
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -41,12 +41,13 @@ type dialer struct {
 	timeout   time.Duration
 	tls       *tls.Config    // nil: plain text
 	mechanism sasl.Mechanism // nil: none
+	connect   func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (d *dialer) dial(ctx context.Context, address string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	raw, err := d.connect(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Kafka broker %s: %w", address, err)
 	}

@@ -77,7 +77,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	if err := opts.complete(); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	dialer, err := newDialer(opts.Config)
+	dialer, err := newDialer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}

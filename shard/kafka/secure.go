@@ -14,8 +14,9 @@ import (
 )
 
 // newDialer reads the files that the settings name. They are read through vfs, as all files of the engines are.
-func newDialer(config Config) (*dialer, error) {
-	d := &dialer{timeout: config.DialTimeout}
+func newDialer(opts Options) (*dialer, error) {
+	config := opts.Config
+	d := &dialer{timeout: config.DialTimeout, connect: opts.dial}
 	var err error
 	if d.tls, err = config.TLS.load(vfs.OS()); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
