@@ -167,7 +167,7 @@ func (e *Engine) inspectTopics(ctx context.Context) error {
 // find returns the topics that are there as they were left. One that a broker does not know is looked for again: it may
 // have just been started.
 func (e *Engine) find(ctx context.Context, topics map[string]*topic) (map[string]*topicInfo, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, adoptPatience, errNotFoundYet)
+	ctx, cancel := context.WithTimeoutCause(ctx, e.opts.lookPatience, errNotFoundYet)
 	defer cancel()
 	found := map[string]*topicInfo{}
 	err := e.cluster.repeat(ctx, "look for topics", func() error {

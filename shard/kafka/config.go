@@ -129,6 +129,8 @@ type Options struct {
 	Logger     *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: no metrics
 
+	// lookPatience is how long brokers may take to hear of a topic. 0: lookPatience.
+	lookPatience time.Duration
 	// dial makes connections, for tests that break them.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -149,6 +151,9 @@ func (o *Options) complete() error {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = d.CloseTimeout
+	}
+	if o.lookPatience == 0 {
+		o.lookPatience = lookPatience
 	}
 	if o.dial == nil {
 		o.dial = (&net.Dialer{}).DialContext

@@ -63,6 +63,8 @@ func harness(t *testing.T, opts Options) shardtest.Harness {
 			return e
 		},
 		Fail: func(cause error) { e.fail(cause) },
+
+		Surplus: 1 << 20,
 	}
 }
 

@@ -293,7 +293,9 @@ func (l *logState) found(base, last shard.Offset) {
 // observe looks at batches that were fetched from pos on, if they are news. It fails the engine if a newer node has the
 // log, and says then that they must not be used.
 func (l *logState) observe(pos shard.Offset, batches []*batch) error {
-	if newer := l.look(pos, batches); newer != nil {
+	newer, begun := l.look(pos, batches)
+	l.keepWithin(begun)
+	if newer != nil {
 		err := fmt.Errorf("%w (log %s, offset %d)", ErrSuperseded, l, newer.base)
 		l.e.fail(err)
 		return err
@@ -301,8 +303,8 @@ func (l *logState) observe(pos shard.Offset, batches []*batch) error {
 	return nil
 }
 
-// look does it, and returns a newer node's batch if there is one.
-func (l *logState) look(pos shard.Offset, batches []*batch) (newer *batch) {
+// look does it, and returns a newer node's batch if there is one, and the marks that are to be kept.
+func (l *logState) look(pos shard.Offset, batches []*batch) (newer *batch, begun []mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, b := range batches {
@@ -311,13 +313,16 @@ func (l *logState) look(pos shard.Offset, batches []*batch) (newer *batch) {
 		}
 		kind := l.e.kindOf(b, l.starts)
 		if l.topic.control && kind == foreignRecords && isMarker(b) || kind == newerEra {
-			return b
+			return b, begun
 		}
 		if kind != noRecords {
 			l.found(b.base, b.last)
 		}
+		if kind == foreignRecords { // ours are counted when they are acknowledged
+			begun = append(begun, l.retention.note(b.base, int64(b.bytes))...)
+		}
 		l.seen = b.last + 1
 		pos = l.seen
 	}
-	return nil
+	return nil, begun
 }

@@ -279,10 +279,11 @@ func (s *sender) publish(l *logState, f *flight, base shard.Offset) {
 	l.flight = nil
 	l.sequence = int32((int64(l.sequence) + int64(f.count)) & sequenceMask)
 	l.acked = max(l.acked, end)
+	var begun []mark
 	if !f.entries[0].marker {
 		l.found(base, end-1)
 		l.seen = max(l.seen, end)
-		l.retention.note(base, int64(len(f.bytes)))
+		begun = l.retention.note(base, int64(len(f.bytes)))
 	}
 	at := base
 	for _, en := range f.entries {
@@ -291,6 +292,7 @@ func (s *sender) publish(l *logState, f *flight, base shard.Offset) {
 	}
 	l.mu.Unlock()
 	l.settle(f.entries, nil)
+	l.keepWithin(begun)
 	s.schedule(l)
 }
 

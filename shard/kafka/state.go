@@ -87,7 +87,7 @@ type logChange struct {
 	First     shard.Offset `json:"first,omitempty"`
 	Start     *start       `json:"start,omitempty"`
 	Replace   bool         `json:"replace,omitempty"` // there was nothing between the last start and this one
-	Mark      *mark        `json:"mark,omitempty"`
+	Marks     []mark       `json:"marks,omitempty"`
 }
 
 func newState() *state { return &state{topics: map[string]*topicDoc{}} }
@@ -132,9 +132,7 @@ func (s *state) applyLog(c *logChange) {
 		}
 		l.Starts = append(l.Starts, *c.Start)
 	}
-	if c.Mark != nil {
-		l.Marks = append(l.Marks, *c.Mark)
-	}
+	l.Marks = append(l.Marks, c.Marks...)
 }
 
 // dropStarts drops the starts that matter to no record from first on. The last one before it does matter.

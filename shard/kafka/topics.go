@@ -252,13 +252,13 @@ func (e *Engine) replication(ctx context.Context) (int, error) {
 	return 1, err
 }
 
-// adoptPatience is how long a broker may take to hear of a topic that has just been made.
-const adoptPatience = 10 * time.Second
+// lookPatience is how long a broker may take to hear of a topic that has just been made.
+const lookPatience = 10 * time.Second
 
 // adopt takes a topic that an earlier attempt has made. It is ours if it has nobody's records and our settings.
 func (e *Engine) adopt(ctx context.Context, doc topicDoc) (topicID, error) {
 	foreign := fmt.Errorf("%w: Kafka has a topic named %s that was not made by this log", ErrForeign, doc.Kafka)
-	ctx, cancel := context.WithTimeoutCause(ctx, adoptPatience, asError(codeUnknownTopic, "topic "+doc.Kafka))
+	ctx, cancel := context.WithTimeoutCause(ctx, e.opts.lookPatience, asError(codeUnknownTopic, "topic "+doc.Kafka))
 	defer cancel()
 	e.cluster.forget(doc.Kafka)
 	var info *topicInfo
@@ -372,23 +372,29 @@ func (e *Engine) finishDelete(ctx context.Context, doc topicDoc) error {
 		}
 	}
 	if id != (topicID{}) {
-		timeout := int32(e.opts.RequestTimeout.Milliseconds()) * brokerPatiencePct / 100
-		err := e.cluster.atController(ctx, "delete topic "+doc.Kafka, func(n *node) error {
-			answer, err := n.raw(ctx, protocol.DeleteTopics, true, 0, encodeDeleteTopic(id, timeout))
-			if err == nil {
-				err = parseDeleteTopic(answer)
-			}
-			if isCode(err, codeUnknownTopicID) || isCode(err, codeUnknownTopic) {
-				return nil
-			}
-			return err
-		})
-		if err != nil {
+		if err := e.deleteInKafka(ctx, doc.Kafka, id); err != nil {
 			return err
 		}
 	}
 	e.cluster.forget(doc.Kafka)
 	return e.control.commit(ctx, change{Kind: changeDrop, Drop: &dropDoc{Name: doc.Name, ID: doc.ID}}, nil)
+}
+
+// deleteInKafka deletes the topic with an id. That it is not there is no error.
+func (e *Engine) deleteInKafka(ctx context.Context, name string, id topicID) error {
+	timeout := int32(e.opts.RequestTimeout.Milliseconds()) * brokerPatiencePct / 100
+	err := e.cluster.atController(ctx, "delete topic "+name, func(n *node) error {
+		answer, err := n.raw(ctx, protocol.DeleteTopics, true, 0, encodeDeleteTopic(id, timeout))
+		if err == nil {
+			err = parseDeleteTopic(answer)
+		}
+		if isCode(err, codeUnknownTopicID) || isCode(err, codeUnknownTopic) {
+			return nil
+		}
+		return err
+	})
+	e.cluster.forget(name)
+	return err
 }
 
 // leftover returns the id of what an unfinished creation has left in Kafka, or zero.
