@@ -186,7 +186,7 @@ func TestRefusalNamesTheDiskAndTheRoomOnIt(t *testing.T) {
 	if full.Place != "/data" || full.Free < 0 || full.Cause == nil && full.Free >= full.Keep || full.Keep < opts.MinFreeBytes {
 		t.Errorf("append: %v (%+v)", err, full)
 	}
-	for _, part := range []string{"/data", "0.0 MiB are free"} {
+	for _, part := range []string{"on the disk of /data ", " MiB are free, ", " MiB must stay free"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in %q", part, err)
 		}
