@@ -50,7 +50,7 @@ func (b *branch) recover(left *vfs.Mem, depth int) error {
 		disk.Hook(again.hook)
 	}
 	opts := campaignOptions(b.rng)
-	opts.FS = disk
+	opts.FS = mutated(disk)
 	e, err := Open(opts)
 	if again.disarm() {
 		if err == nil {
@@ -97,9 +97,11 @@ func (b *branch) goOn(e *Engine, disk *vfs.Injector, left *vfs.Mem, depth int) (
 		end()
 		return next, nil
 	case p < 9:
-		if err := b.write(e); err != nil {
-			end()
-			return nil, fmt.Errorf("writing after the recovery: %w", err)
+		for range []int{1, 1, 4}[b.rng.IntN(3)] {
+			if err := b.write(e); err != nil {
+				end()
+				return nil, fmt.Errorf("writing after the recovery: %w", err)
+			}
 		}
 		next, _ := b.crash(left)
 		end()

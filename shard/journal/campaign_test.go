@@ -119,7 +119,7 @@ func (r *history) plan() plan {
 	case closed:
 		p.at = -1
 	}
-	if r.rng.IntN(6) == 0 {
+	if r.rng.IntN(3) == 0 {
 		p.full = r.rng.IntN(100)
 		p.room = p.full + 1 + r.rng.IntN(100)
 	}
@@ -163,7 +163,7 @@ func (r *history) oneLife(p plan) error {
 	disk := vfs.Inject(r.mem)
 	turns := newTurns(r.rng)
 	disk.Hook(turns.gate)
-	p.opts.FS = disk
+	p.opts.FS = mutated(disk)
 	l := &life{history: r, plan: p, turns: turns, disk: disk, done: make(chan struct{})}
 	seed := r.rng.Uint64()
 	go func() {
@@ -251,7 +251,7 @@ func (l *life) note(w *turn) {
 func (l *life) weather() {
 	switch l.turn {
 	case l.plan.full:
-		l.mem.SetCapacity(l.mem.Used() + int64(l.rng.IntN(16<<10)))
+		l.mem.SetCapacity(l.mem.Used() + int64(l.rng.IntN(16<<10)>>(4*l.rng.IntN(3))))
 		l.ledger.mu.Lock()
 		for _, t := range l.ledger.topics {
 			for _, led := range t.logs {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // A checkpoint moves the place from which the journal is needed. In this order:
@@ -100,15 +102,23 @@ func (f *flusher) checkpointWith(journalFiles int) error {
 	durable := lsn(f.e.durable.Load())
 	at := durable
 	f.mu.Lock()
-	if len(f.heap) > 0 {
+	if len(f.heap) > 0 && !mutant.On(mutant.CheckpointAtEnd) {
 		at = min(at, f.heap[0].since)
 	}
 	f.mu.Unlock()
+	if mutant.Any() {
+		if err := f.mutateCheckpoint(at, durable, journalFiles); err != nil {
+			return err
+		}
+	}
 	if err := f.syncSegments(); err != nil {
 		return err
 	}
 	_, generation := f.e.journal.count()
 	s := f.e.table.snapshot()
+	if mutant.Any() {
+		s.mutate()
+	}
 	s.journal, s.epoch, s.generation = f.e.journal.id, f.e.journal.epoch, generation
 	s.checkpoint, s.durable, s.journalFiles = at, durable, uint64(journalFiles)
 	size, err := writeSnapshot(f.e.opts.FS, f.e.opts.Dir, f.snapshot+1, s)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // The commit pipeline.
@@ -78,6 +79,11 @@ func (c *committer) commit(b *batch) (*batch, error) {
 	}
 	start := time.Now()
 	h, buf := c.encode(b)
+	if mutant.On(mutant.MarkFirst) {
+		if err := c.e.marks.write(c.e.journal.next+lsn(len(buf)), 0); err != nil {
+			return b, err
+		}
+	}
 	if err := c.e.journal.append(h, buf); err != nil {
 		return b, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
@@ -88,10 +89,17 @@ func (j *journal) append(h *batchHeader, buf []byte) error {
 	h.journal, h.generation, h.epoch = j.id, f.generation, j.epoch
 	h.at, h.durable = j.next, j.next
 	h.seal(buf)
+	if mutant.On(mutant.AcknowledgeUnsynced) {
+		if err := f.f.Datasync(); err != nil { // of the batch before
+			return err
+		}
+	}
 	if _, err := f.f.WriteAt(buf, j.pos); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if err := f.f.Datasync(); err != nil {
+	if mutant.On(mutant.AcknowledgeUnsynced) {
+		// The next one syncs this one, too.
+	} else if err := f.f.Datasync(); err != nil {
 		return fmt.Errorf("sync journal: %w", err)
 	}
 	j.pos += int64(len(buf))
@@ -119,7 +127,7 @@ func (j *journal) recycle(checkpoint lsn) {
 		used[f] = true
 	}
 	for _, f := range j.files {
-		if !used[f] && f.end <= checkpoint {
+		if !used[f] && (f.end <= checkpoint || mutant.On(mutant.RecycleNeeded) && f.start < checkpoint) {
 			j.free = append(j.free, f)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // flushBytes is how much of one log is worth a write to its segment.
@@ -157,7 +158,7 @@ func (l *logState) takeBack() {
 		l.cache[n] = nil
 	}
 	l.cache = l.cache[:n]
-	if !l.gone {
+	if !l.gone && !mutant.On(mutant.KeepPlaces) {
 		l.next = l.durable
 	}
 	l.mu.Unlock()

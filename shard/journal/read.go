@@ -32,11 +32,11 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 			l.mu.Unlock()
 			return nil, l.errGone()
 		}
+		if len(c.out) > 0 && c.out[0].Offset < l.first {
+			l.mu.Unlock()
+			return c.out, nil // trimmed meanwhile: with these there never were any that came after
+		}
 		if from < l.first {
-			if len(c.out) > 0 {
-				l.mu.Unlock()
-				return c.out, nil // trimmed in the meantime: no hole between the records
-			}
 			from = l.first
 		}
 		from = l.passGap(from)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
@@ -204,6 +205,9 @@ func (e *Engine) brokenChain(chain []foundBatch, at lsn, why string) error {
 func (e *Engine) renew(found []foundBatch, s *snapshot) error {
 	fsys, j := e.opts.FS, e.journal
 	known := min(len(j.files), int(s.journalFiles))
+	if mutant.On(mutant.TrustNewFiles) {
+		known = len(j.files)
+	}
 	for _, b := range found {
 		if slices.Contains(j.files[known:], b.file) {
 			return e.corrupt(metaDir, 0, "the newest snapshot is missing: the one there does not know %s, which has been written to",
@@ -220,6 +224,9 @@ func (e *Engine) renew(found []foundBatch, s *snapshot) error {
 		if err := e.writeFormat(); err != nil && !vfs.IsNoSpace(err) {
 			return err
 		}
+	}
+	if mutant.On(mutant.SkipRename) {
+		return fsys.SyncDir(e.path(metaDir))
 	}
 	now := e.flusher.snapshot + 1
 	if err := fsys.Rename(e.path(snapshotName(e.flusher.snapshot)), e.path(snapshotName(now))); err != nil {
@@ -263,13 +270,16 @@ func (e *Engine) position(chain, found []foundBatch, s *snapshot) error {
 		f.end = b.end()
 		j.current, j.pos, j.next = f, b.pos+b.padded(), b.end()
 	}
-	if len(chain) > 0 {
+	if len(chain) > 0 && !mutant.On(mutant.SkipRewrite) {
 		if err := chain[len(chain)-1].rewrite(); err != nil {
 			return err
 		}
 	}
 	for _, f := range j.files {
 		if f.end > 0 {
+			if mutant.On(mutant.SkipStartSync) {
+				continue
+			}
 			if err := f.f.Datasync(); err != nil {
 				return fmt.Errorf("sync %s: %w", f.name, err)
 			}
@@ -326,6 +336,9 @@ func (e *Engine) replay(chain []foundBatch) error {
 			c, err := decodeChange(&h, frame[frameHeaderBytes:], find)
 			if err != nil || c == nil {
 				return err
+			}
+			if mutant.On(mutant.SkipChanges) {
+				return nil
 			}
 			c.apply(e)
 			if c, ok := c.(createChange); ok {

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // table is the list of topics with their logs. It changes only by control frames in the journal, which the
@@ -176,6 +177,9 @@ func (e *Engine) changeThen(ctx context.Context, c change, done func()) error {
 		}
 		done()
 		outcome <- err
+	}
+	if mutant.Any() {
+		e.mutateChange(c)
 	}
 	if err := e.queue.push(en); err != nil {
 		done()
