@@ -13,13 +13,32 @@ import (
 )
 
 // branch has the machine crash now, beside the history, which goes on as if it had not.
-func (r *history) branch() error {
+func (r *history) branch(before vfs.Call) error {
 	b := &branch{rng: rand.New(rand.NewPCG(r.rng.Uint64(), 3)), ledger: r.ledger.clone()}
 	left, how := b.crash(r.mem)
+	if syncsDisk(before.Op) && b.rng.IntN(2) == 0 {
+		// A start finds what a power loss would still take, and what, if the sync has failed, no other one will save.
+		if left, how = r.mem.KillClone(), "kill"; b.rng.IntN(2) == 0 {
+			failSync(left, before)
+			how = "failed sync"
+		}
+	}
 	if err := b.recover(left, 0); err != nil {
 		return fmt.Errorf("%s: %w", how, err)
 	}
 	return nil
+}
+
+// failSync does to a disk what a sync that fails does.
+func failSync(mem *vfs.Mem, c vfs.Call) {
+	switch c.Op {
+	case vfs.OpSyncDir:
+		mem.FailSyncDir(c.Name)
+	case vfs.OpSyncTree:
+		mem.FailSyncTree(c.Name)
+	default:
+		mem.FailSync(c.Name)
+	}
 }
 
 // branch is what comes after one crash point.
@@ -89,10 +108,10 @@ func (b *branch) goOn(e *Engine, disk *vfs.Injector, left *vfs.Mem, depth int) (
 	}
 	p := b.rng.IntN(10)
 	switch {
-	case depth >= 2 || p < 3:
+	case depth >= 2 || p < 2:
 		end()
 		return nil, nil
-	case p < 6: // what was shown must not go in a power loss
+	case p < 5: // what was shown must not go in a power loss
 		next := left.CrashClone(b.rng.Uint64() * uint64(b.rng.IntN(2)))
 		end()
 		return next, nil
@@ -103,7 +122,7 @@ func (b *branch) goOn(e *Engine, disk *vfs.Injector, left *vfs.Mem, depth int) (
 				return nil, fmt.Errorf("writing after the recovery: %w", err)
 			}
 		}
-		next, _ := b.crash(left)
+		next := left.CrashClone(b.rng.Uint64() * uint64(b.rng.IntN(2)))
 		end()
 		return next, nil
 	}

@@ -223,7 +223,7 @@ func (l *life) drive() error {
 		l.weather()
 		if w.call != nil && changesDisk(w.call.Op) {
 			l.points++
-			if err := l.branch(); err != nil {
+			if err := l.branch(*w.call); err != nil {
 				w.answer <- vfs.ErrCrashed
 				return err
 			}
@@ -281,14 +281,7 @@ func (l *life) verdict(w *turn) error {
 			return nil
 		}
 		if l.syncs++; l.syncs == l.plan.at+1 {
-			switch w.call.Op {
-			case vfs.OpSyncDir:
-				l.mem.FailSyncDir(w.call.Name)
-			case vfs.OpSyncTree:
-				l.mem.FailSyncTree(w.call.Name)
-			default:
-				l.mem.FailSync(w.call.Name)
-			}
+			failSync(l.mem, *w.call)
 			l.failed = true
 			return syscall.EIO
 		}
