@@ -8,6 +8,7 @@ TOOLS       := $(CURDIR)/.tools
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME    ?= 20s
 TESTFLAGS   ?=
+POINTS      ?= 100000
 DEMO        ?= --records 500000
 
 # Pinned: a new version is a change like any other.
@@ -58,8 +59,13 @@ fuzz: ## fuzz every decoder for FUZZTIME each (20s)
 		done; \
 	done
 
+.PHONY: campaign
+campaign: ## crash the log engine at POINTS calls of the file system (100,000: some minutes), from a new seed
+	go test ./shard/journal -run SurvivesACrashAtAnyCall -count 1 -timeout 2h -campaign.points $(POINTS) -campaign.seed 0
+
 .PHONY: nightly
 nightly: tools ## the long forms of the campaigns, some hours; docs/durability.md tells what they are
+	$(MAKE) campaign
 	go test ./test/e2e -run KillNine -count 1 -timeout 2h -kills 200
 	go test ./test/e2e -run 'PowerFails|LyingDisk' -count 1 -timeout 2h -losses 100
 
