@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
 	"github.com/seed-462d9463/sluice/shard/kafka/kafkatest"
 )
 
@@ -61,18 +59,7 @@ func TestUnsafeTopicSettingsAreRefusedByName(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	client := plainClient(t)
-	answer, err := client.IncrementalAlterConfigs(within(t), &kafkago.IncrementalAlterConfigsRequest{
-		Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
-			ResourceType: kafkago.ResourceTypeTopic, ResourceName: "unsafe.log",
-			Configs: []kafkago.IncrementalAlterConfigsRequestConfig{
-				{Name: "retention.ms", Value: "86400000", ConfigOperation: kafkago.ConfigOperationSet},
-			},
-		}},
-	})
-	if err != nil || answer.Resources[0].Error != nil {
-		t.Fatal(err, answer)
-	}
+	setTopic(t, plainClient(t), "unsafe.log", "retention.ms", "86400000")
 	// A broker may hear of it a little later.
 	plainEventually(t, func() error {
 		e, err := Open(within(t), opts)

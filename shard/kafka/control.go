@@ -133,12 +133,10 @@ func (c *control) commit(ctx context.Context, ch change, done func(error)) error
 	return err
 }
 
-func (c *control) queue(records []shard.Record, done func(error)) (*entry, error) {
-	en := &entry{payload: newPayload(records), settled: func(err error) {
-		if done != nil {
-			done(err)
-		}
-	}}
+// queue appends records. done is called with where the first one is.
+func (c *control) queue(records []shard.Record, done func(shard.Offset, error)) (*entry, error) {
+	en := &entry{payload: newPayload(records)}
+	en.settled = func(err error) { done(en.at.First, err) }
 	if size := en.payload.size() + batchHeaderBytes; size > maxBatchBytes {
 		return nil, fmt.Errorf("the state of all topics takes %d bytes in the control topic, at most %d are possible", size, maxBatchBytes)
 	}
@@ -151,7 +149,11 @@ func (c *control) queueChange(ch change, done func(error)) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	en, err := c.queue([]shard.Record{r}, done)
+	en, err := c.queue([]shard.Record{r}, func(_ shard.Offset, err error) {
+		if done != nil {
+			done(err)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -172,10 +174,9 @@ func (c *control) queueSnapshot() (*entry, error) {
 		records = append(records, r)
 		size += int64(r.Size())
 	}
-	var en *entry
-	en, err := c.queue(records, func(err error) {
+	en, err := c.queue(records, func(at shard.Offset, err error) {
 		if err == nil {
-			c.trimmed(en.at.First)
+			c.trimmed(at)
 		}
 	})
 	if err == nil {

@@ -358,7 +358,12 @@ func (e *Engine) kill() {
 
 // end stops what is running and gives back what Open took. It works after a half-done start.
 func (e *Engine) end() {
+	// Who starts a goroutine holds one of these, and looks first whether this has happened.
+	e.sender.mu.Lock()
+	e.trimmer.mu.Lock()
 	e.cancel()
+	e.trimmer.mu.Unlock()
+	e.sender.mu.Unlock()
 	e.abandon(e.closedError())
 	e.poller.done.Wait()
 	e.trimmer.done.Wait()

@@ -40,6 +40,7 @@ type logState struct {
 	flight     *flight      // the batch under way: one at a time, so that nothing can be reordered
 	queued     bool         // the sender has the log: there is a queue or a flight
 	attempts   int          // with this flight
+	single     int          // so many entries are sent in batches of their own
 	changed    chan struct{}
 	watchers   int
 	retention  retention

@@ -133,6 +133,9 @@ func (l *logState) prepare() *flight {
 	size, n := 0, 0
 	for n < len(l.queue) {
 		en := l.queue[n]
+		if l.single > 0 && n > 0 {
+			break
+		}
 		if n > 0 && (size+en.payload.size() > combineBytes || en.marker || l.queue[0].marker) {
 			break
 		}
@@ -147,7 +150,7 @@ func (l *logState) prepare() *flight {
 	f = &flight{entries: slices.Clone(l.queue[:n])}
 	clear(l.queue[:n])
 	l.queue = l.queue[n:]
-	l.flight, l.attempts = f, 0
+	l.flight, l.attempts, l.single = f, 0, max(l.single-1, 0)
 	sequence := l.sequence
 	l.mu.Unlock()
 
@@ -236,6 +239,13 @@ func (s *sender) refused(l *logState, f *flight, r produced) {
 		return
 	}
 	l.flight = nil
+	if n := len(f.entries); n > 1 { // one of them may be at fault
+		l.queue = append(f.entries, l.queue...)
+		l.single = n
+		l.mu.Unlock()
+		s.schedule(l)
+		return
+	}
 	l.mu.Unlock()
 	if l.topic.control {
 		s.e.fail(fmt.Errorf("the control topic cannot be written to: %w", err))
