@@ -129,6 +129,8 @@ type Options struct {
 	Logger     *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: no metrics
 
+	// identity is the transactional id. Empty: that of the prefix.
+	identity string
 	// lookPatience is how long brokers may take to hear of a topic. 0: lookPatience.
 	lookPatience time.Duration
 	// dial makes connections, for tests that break them.
@@ -151,6 +153,9 @@ func (o *Options) complete() error {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = d.CloseTimeout
+	}
+	if o.identity == "" {
+		o.identity = o.TopicPrefix + "sluice"
 	}
 	if o.lookPatience == 0 {
 		o.lookPatience = lookPatience

@@ -144,7 +144,7 @@ func (e *Engine) reach(ctx context.Context) error {
 // identify gets a producer id and epoch from Kafka's transaction coordinator, which fences who had them before. There
 // are no transactions.
 func (e *Engine) identify(ctx context.Context) error {
-	name := e.opts.TopicPrefix + "sluice"
+	name := e.opts.identity
 	return e.cluster.repeat(ctx, "get a producer id as "+name, func() error {
 		var coordinator *node
 		err := e.cluster.someone(ctx, func(n *node) error {

@@ -164,7 +164,10 @@ func (l *logState) inspect(ctx context.Context, before shard.Offset) error {
 			return nil
 		}
 		batches, err := l.fetch(ctx, pos, fetchMost)
-		if err != nil && !errors.Is(err, errOutside) {
+		if errors.Is(err, errOutside) {
+			_, err = l.outside(ctx, pos)
+		}
+		if err != nil {
 			return err
 		}
 		if err := l.observe(pos, batches); err != nil {
@@ -185,10 +188,14 @@ func (l *logState) catchUp(ctx context.Context) error {
 		pos := l.seen
 		l.mu.Unlock()
 		batches, err := l.fetch(ctx, pos, fetchDefault)
-		if errors.Is(err, errOutside) || err == nil && len(batches) == 0 {
-			return nil
+		if errors.Is(err, errOutside) {
+			again, err := l.outside(ctx, pos)
+			if err != nil || !again {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		if err != nil || len(batches) == 0 {
 			return err
 		}
 		if err := l.observe(pos, batches); err != nil {

@@ -294,7 +294,17 @@ func (l *logState) found(base, last shard.Offset) {
 // observe looks at batches that were fetched from pos on, if they are news. It fails the engine if a newer node has the
 // log, and says then that they must not be used.
 func (l *logState) observe(pos shard.Offset, batches []*batch) error {
-	newer, begun := l.look(pos, batches)
+	newer, begun := l.look(pos, batches, false)
+	if newer != nil && l.e.kindOf(newer, nil) == foreignRecords && !l.topic.control {
+		// The marker of a node that we do not know. It has said in the control topic who it is before, or it is none.
+		if err := l.e.control.catchUp(l.e.ctx); err != nil {
+			return l.reason(err)
+		}
+		if err := l.usable(); err != nil {
+			return err
+		}
+		newer, begun = l.look(pos, batches, true)
+	}
 	l.keepWithin(begun)
 	if newer != nil {
 		err := fmt.Errorf("%w (log %s, offset %d)", ErrSuperseded, l, newer.base)
@@ -305,7 +315,8 @@ func (l *logState) observe(pos shard.Offset, batches []*batch) error {
 }
 
 // look does it, and returns a newer node's batch if there is one, and the marks that are to be kept.
-func (l *logState) look(pos shard.Offset, batches []*batch) (newer *batch, begun []mark) {
+// With trusted set, the marker of a producer that is not known is a record.
+func (l *logState) look(pos shard.Offset, batches []*batch, trusted bool) (newer *batch, begun []mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, b := range batches {
@@ -313,7 +324,7 @@ func (l *logState) look(pos shard.Offset, batches []*batch) (newer *batch, begun
 			continue
 		}
 		kind := l.e.kindOf(b, l.starts)
-		if l.topic.control && kind == foreignRecords && isMarker(b) || kind == newerEra {
+		if kind == newerEra || kind == foreignRecords && !trusted && isMarker(b) {
 			return b, begun
 		}
 		if kind != noRecords {

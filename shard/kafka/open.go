@@ -65,7 +65,7 @@ func (l *logState) openLog(ctx context.Context) error {
 	taken := start{Offset: marker.First, PID: l.e.pid, Epoch: l.e.epoch}
 	replace := false
 	if n := len(doc.Starts); n > 0 {
-		replace = tail.next <= doc.Starts[n-1].Offset
+		replace = tail.next <= doc.Starts[n-1].Offset && !tail.late
 	}
 	err = l.e.control.commit(ctx, change{Kind: changeLog, Log: &logChange{
 		Topic: l.topic.name, ID: l.topic.id, Partition: l.partition, Start: &taken, Replace: replace,
@@ -92,6 +92,7 @@ func (l *logState) openLog(ctx context.Context) error {
 type tail struct {
 	next   shard.Offset // the offset behind the last record; 0: there is none
 	millis int64        // the greatest time that our nodes wrote, as far as we looked
+	late   bool         // there is what does not count because of a start: that one must be kept
 }
 
 // tail looks for the last record between two offsets, from the end on, in growing steps: there may be markers only.
@@ -126,6 +127,8 @@ func (l *logState) tail(ctx context.Context, low, high shard.Offset) (t tail, er
 				}
 				if kind != noRecords {
 					t.next = b.last + 1
+				} else if !b.isControl() && b.count > 0 && !isMarker(b) {
+					t.late = true
 				}
 				if kind != foreignRecords && !b.isControl() {
 					t.millis = max(t.millis, b.maxTime)

@@ -80,6 +80,22 @@ func (l *logState) outside(ctx context.Context, pos shard.Offset) (again bool, e
 	if err != nil || begin <= pos {
 		return false, err
 	}
+	if l.topic.control {
+		// Only nodes drop something there, and behind what they have written; so it was another one, after its marker.
+		l.mu.Lock()
+		seen := l.seen
+		l.mu.Unlock()
+		if begin > seen {
+			err := fmt.Errorf("%w (the control topic begins at offset %d)", ErrSuperseded, begin)
+			l.e.fail(err)
+			return false, err
+		}
+		return true, nil
+	}
+	// What is not there any more cannot be looked at: a newer node may have dropped it, and its marker.
+	if err := l.e.control.catchUp(ctx); err != nil {
+		return false, err
+	}
 	l.mu.Lock()
 	l.first = max(l.first, begin)
 	l.next = max(l.next, l.first)

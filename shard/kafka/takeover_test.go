@@ -65,6 +65,39 @@ func TestOlderNodeStepsDownAndNothingIsLost(t *testing.T) {
 	})
 }
 
+// TestOlderNodeStepsDownThoughBrokersDoNotFenceIt has two nodes with different producer ids, as when Kafka has forgotten
+// the older one's: its appends are taken by the brokers, and must not be acknowledged.
+func TestOlderNodeStepsDownThoughBrokersDoNotFenceIt(t *testing.T) {
+	onBoth(t, "unfenced.", func(t *testing.T, opts Options) {
+		for round := range 5 {
+			topic := fmt.Sprint("ledger", round)
+			opts.identity = fmt.Sprint("unfenced", 2*round)
+			old := mustOpen(t, opts)
+			t.Cleanup(func() { old.Close() })
+			l := keepLedgerUntilFailure(t, old, topic, 3)
+			for p := range l.logs { // readers see the new node's markers, too, and may be first
+				l.done.Go(func() {
+					for from := shard.Offset(0); l.logs[p].Wait(t.Context(), from) == nil; _, from = l.logs[p].Bounds() {
+					}
+				})
+			}
+			l.more(20)
+			opts.identity = fmt.Sprint("unfenced", 2*round+1)
+			e := mustOpen(t, opts)
+			var logs []shard.Log
+			for p := range 3 {
+				logs = append(logs, openLog(t, e, topic, p))
+			}
+			awaitFailure(t, old, ErrSuperseded)
+			l.done.Wait()
+			l.check(logs)
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // TestIdleNodeNoticesThatItIsSuperseded has a node that does nothing, and would go on doing nothing.
 func TestIdleNodeNoticesThatItIsSuperseded(t *testing.T) {
 	onBoth(t, "idle.", func(t *testing.T, opts Options) {
@@ -128,6 +161,8 @@ func TestWhatAnEarlierNodeWritesTooLateDoesNotCount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		empty := makeLog(t, e, "empty")
+		rawBatch(t, e, empty.(*logState), gone, 3, 0, shard.Record{Value: []byte("too late")})
 		l := makeLog(t, e, "log")
 		mustAppend(t, l, "a")
 		for n := range 2 {
@@ -161,6 +196,11 @@ func TestWhatAnEarlierNodeWritesTooLateDoesNotCount(t *testing.T) {
 			t.Cleanup(func() { e.Close() })
 			l = openLog(t, e, "log", 0)
 			check()
+			empty = openLog(t, e, "empty", 0)
+			first, next := empty.Bounds()
+			if got := valuesOf(readAll(t, empty)); len(got) != 0 || first != next {
+				t.Fatalf("the empty log has %q, and bounds %d and %d", got, first, next)
+			}
 		}
 	})
 }
