@@ -43,7 +43,7 @@ func (a appends) scenario() scenario {
 	}
 	sc.prepare = func(_ context.Context, s *stage) ([]contestant, error) {
 		of := func(name, what string) contestant {
-			return worked(s, sc.name, name, worker.Task{What: what, Writers: a.writers, Size: a.size, Logs: a.logs})
+			return worked(s, name, worker.Task{What: what, Writers: a.writers, Size: a.size, Logs: a.logs})
 		}
 		return []contestant{
 			of(bareName, worker.AppendBare), of(twiceName, worker.AppendTwice), of(engineName, worker.AppendEngine),
@@ -66,7 +66,7 @@ func logCounts() scenario {
 	}
 	sc.prepare = func(_ context.Context, s *stage) (all []contestant, err error) {
 		for _, logs := range counts {
-			all = append(all, worked(s, sc.name, name(logs),
+			all = append(all, worked(s, name(logs),
 				worker.Task{What: worker.AppendEngine, Writers: 256, Size: 1 << 10, Logs: logs}))
 		}
 		return all, nil
@@ -80,7 +80,7 @@ func logCounts() scenario {
 }
 
 // worked is a contestant whose work is done by a worker process in a directory of its own.
-func worked(s *stage, scenario, name string, task worker.Task) contestant {
+func worked(s *stage, name string, task worker.Task) contestant {
 	task.Warmup, task.Duration = s.warmup, s.duration
 	return contestant{name: name, works: true, round: func(ctx context.Context, _ int) (_ measurement, err error) {
 		task := task
@@ -104,7 +104,7 @@ func workMeasurement(r worker.Result) measurement {
 		Seconds: r.Seconds, Requests: r.Records, Records: r.Records, Bytes: r.Bytes,
 		RequestRate: r.Records / r.Seconds, RecordRate: r.Records / r.Seconds, ByteRate: r.Bytes / r.Seconds,
 		P50: r.P50, P99: r.P99, P999: r.P999,
-		CPU: r.CPU, PerCPU: r.Bytes / max(r.CPU, 0.001), PeakRSS: r.Peak, Others: r.Others / r.Seconds,
+		CPU: r.CPU, PerCPU: r.Bytes / max(r.CPU, 0.001), PeakRSS: r.Peak, ReadRate: r.ReadBytes, Others: r.Others / r.Seconds,
 	}
 }
 

@@ -87,7 +87,8 @@ func scenarios() []scenario {
 	}
 	all = append(all, appendMatrix()...)
 	many := tenThousandShards()
-	return append(all, logCounts(), many.idle(), many.restart())
+	all = append(all, engineReads()...)
+	return append(all, logCounts(), catchUp(), many.idle(), many.restart())
 }
 
 // choose returns the names of the scenarios that match any of the patterns (path.Match), separated by commas.

@@ -28,8 +28,9 @@ type measurement struct {
 	PerCPU      float64 `json:"payload_bytes_per_cpu_second"`
 	PeakRSS     float64 `json:"peak_rss_bytes"`
 	Files       float64 `json:"open_files,omitempty"`
-	Generator   float64 `json:"generator_cores"` // cores that the load generator used
-	Others      float64 `json:"others_cores"`    // cores that neither of them used
+	ReadRate    float64 `json:"bytes_read_per_second,omitempty"` // by readers beside the writers that are measured
+	Generator   float64 `json:"generator_cores"`                 // cores that the load generator used
+	Others      float64 `json:"others_cores"`                    // cores that neither of them used
 }
 
 // measure runs f and reads what the process used meanwhile and until it was quiet again. Without a process the

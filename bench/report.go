@@ -69,6 +69,9 @@ func (r report) writeMarkdown(w io.Writer) error {
 			if c.IdleRSS > 0 {
 				fmt.Fprintf(&b, "%s, ready and idle: %s MiB.\n", c.Name, mebibytes(c.IdleRSS))
 			}
+			if c.Median.ReadRate > 0 {
+				fmt.Fprintf(&b, "%s: read %s MB/s.\n", c.Name, number(c.Median.ReadRate/1e6))
+			}
 			if c.Median.Files > 0 {
 				fmt.Fprintf(&b, "%s: %s s, %s s of CPU, %.0f open files.\n",
 					c.Name, number(c.Median.Seconds), number(c.Median.CPU), c.Median.Files)

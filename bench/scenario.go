@@ -265,6 +265,7 @@ func medians(runs []measurement) measurement {
 		PerCPU:      of(func(m measurement) float64 { return m.PerCPU }),
 		PeakRSS:     of(func(m measurement) float64 { return m.PeakRSS }),
 		Generator:   of(func(m measurement) float64 { return m.Generator }),
+		ReadRate:    of(func(m measurement) float64 { return m.ReadRate }),
 		Files:       of(func(m measurement) float64 { return m.Files }),
 		Others:      of(func(m measurement) float64 { return m.Others }),
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -42,7 +43,14 @@ func (t Task) fabricate(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 
+	files, err := filepath.Glob(filepath.Join(t.Dir, "journal", "*.j"))
+	if err != nil {
+		return Result{}, err
+	}
 	config = journal.DefaultConfig()
+	if len(files) < config.JournalFiles { // to make one takes a snapshot
+		return Result{}, fmt.Errorf("the journal has %d files and not %d yet; more segments are needed", len(files), config.JournalFiles)
+	}
 	config.CacheBytes = 1 << 30 // nothing is to be moved to segments
 	if _, logs, err = t.openLogs(ctx, fs, config); err != nil {
 		return Result{}, err

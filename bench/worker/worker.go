@@ -31,6 +31,10 @@ type Task struct {
 	Size     int           `json:"size"` // bytes in a record
 	Logs     int           `json:"logs"`
 	Segments int           `json:"segments"` // of each log
+	Total    int64         `json:"total"`    // bytes that are there to be read
+	Rate     int           `json:"rate"`     // records a second
+	Readers  int           `json:"readers"`
+	Cold     bool          `json:"cold"` // drop the page cache before each round of the readers
 	Warmup   time.Duration `json:"warmup"`
 	Duration time.Duration `json:"duration"`
 	Profile  string        `json:"profile"` // file for a CPU profile of the measured time; none if empty
@@ -41,6 +45,11 @@ const (
 	AppendBare   = "append to the bare journal"
 	AppendTwice  = "append to the bare journal and move to segments"
 	AppendEngine = "append to the engine"
+	ReadBare     = "read plain files"
+	ReadCache    = "read what the engine has in memory"
+	ReadCached   = "read segments that are in the page cache"
+	ReadCold     = "read segments that are on the disk only"
+	CatchUp      = "read beside paced writers"
 )
 
 // Result is what a worker has found. Latencies are in microseconds.
@@ -54,6 +63,8 @@ type Result struct {
 	CPU     float64 `json:"cpu"`    // seconds of this process
 	Peak    float64 `json:"peak"`   // bytes resident
 	Others  float64 `json:"others"` // seconds of CPU that others used
+	// ReadBytes is what readers beside those who are measured have read in a second.
+	ReadBytes float64 `json:"read_bytes,omitempty"`
 }
 
 // Run has another process of this program do the task.
@@ -107,6 +118,10 @@ func (t Task) do(ctx context.Context) (Result, error) {
 	switch t.What {
 	case AppendBare, AppendTwice, AppendEngine:
 		return t.appends(ctx)
+	case ReadBare, ReadCache, ReadCached, ReadCold:
+		return t.reads(ctx)
+	case CatchUp:
+		return t.catchUp(ctx)
 	case Fabricate:
 		return t.fabricate(ctx)
 	default:

@@ -44,6 +44,32 @@ func TestAppendsAreCountedInAProcessOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestReadsAreCountedWhereverTheRecordsAre(t *testing.T) {
+	for _, what := range []string{ReadBare, ReadCache, ReadCached, ReadCold} {
+		t.Run(what, func(t *testing.T) {
+			got, err := Run(t.Context(), Task{What: what, Dir: t.TempDir(), Size: 1 << 10, Logs: 2, Total: 4 << 20,
+				Warmup: time.Millisecond, Duration: 50 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Records < 1 || got.Bytes != got.Records*1024 {
+				t.Errorf("%v records, %v bytes", got.Records, got.Bytes)
+			}
+		})
+	}
+}
+
+func TestWritersKeepTheirRateBesideReaders(t *testing.T) {
+	got, err := Run(t.Context(), Task{What: CatchUp, Dir: t.TempDir(), Size: 1 << 10, Logs: 2, Total: 4 << 20, Writers: 4,
+		Readers: 2, Cold: true, Rate: 100, Warmup: time.Millisecond, Duration: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Records < 1 || got.P99 <= 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestWhatAWorkerCannotDoIsToldWithItsWords(t *testing.T) {
 	for _, task := range []Task{
 		{What: "juggle"},
