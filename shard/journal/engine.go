@@ -36,6 +36,7 @@ type Engine struct {
 	budget  *budget
 	flusher *flusher
 	files   *openFiles
+	turns   readTurns
 	blocks  *blockCache
 	metrics *metrics
 
@@ -82,6 +83,7 @@ func newEngine(opts Options) *Engine {
 		queue:     newCommitQueue(),
 		files:     newOpenFiles(opts.FS, opts.Dir, opts.MaxOpenFiles),
 		blocks:    newBlockCache(),
+		turns:     newReadTurns(),
 		tableLock: make(chan struct{}, 1),
 		closed:    make(chan struct{}),
 		failed:    make(chan struct{}),

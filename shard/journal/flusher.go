@@ -217,8 +217,12 @@ func (f *flusher) flushBefore(at lsn) error {
 	}
 }
 
-// maxChunk is what is flushed with one write, unless a single entry is bigger.
-const maxChunk = 1 << 20
+// maxChunk is what is flushed with one write, unless a single entry is bigger. The log's lock, for which a commit may have
+// to wait, is held while so many entries are looked at.
+const (
+	maxChunk   = 1 << 20
+	maxEntries = 1024
+)
 
 // flushLog writes all that is durable of a log now to its segments.
 func (f *flusher) flushLog(l *logState) error {
@@ -229,7 +233,7 @@ func (f *flusher) flushLog(l *logState) error {
 		l.mu.Lock()
 		i := l.unflushedAt()
 		n, bytes, limit := i, int64(0), min(maxChunk, f.e.opts.SegmentBytes)
-		for n < len(l.cache) && l.cache[n].end <= until && (n == i || bytes+l.cache[n].size() <= limit) {
+		for n < len(l.cache) && n < i+maxEntries && l.cache[n].end <= until && (n == i || bytes+l.cache[n].size() <= limit) {
 			bytes += l.cache[n].size()
 			n++
 		}
@@ -265,13 +269,18 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 		f.shrink(l)
 		active = segment{}
 	}
+	fresh := active.bytes == 0
 	file, err := f.openActive(l, &active, chunk[0])
 	if err != nil {
 		return err
 	}
-	defer f.e.files.release(file)
 	pos := active.bytes
-	if err := f.write(file, pos, chunk, bytes); err != nil {
+	err = f.write(l, file, fresh, pos, chunk, bytes)
+	f.e.files.release(file)
+	if err != nil && fresh { // what there is of it must not be in the way of the next attempt
+		return errors.Join(err, f.removeSegment(active.key(l.id)))
+	}
+	if err != nil {
 		return err
 	}
 	last := chunk[len(chunk)-1]
@@ -296,10 +305,11 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 			return nil, fmt.Errorf("open segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 		}
 		f.markDirty(file)
-		if file.allocated == 0 {
+		if l.allocated == 0 {
 			if err := cutTail(file, active.bytes); err != nil {
 				return nil, f.release(file, err)
 			}
+			l.allocated = active.bytes
 		}
 		return file, nil
 	}
@@ -310,16 +320,17 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 		}
 		f.newFiles[dirOf(l.id)] = struct{}{}
 	}
-	if err := f.removeSegment(active.key(l.id)); err != nil { // of a flush that the full disk cut short
-		return nil, err
-	}
 	file, err := f.e.files.acquire(active.key(l.id), true)
+	if errors.Is(err, fs.ErrExist) { // of a process that was killed, while the journal is read again
+		if err := f.removeSegment(active.key(l.id)); err != nil {
+			return nil, err
+		}
+		file, err = f.e.files.acquire(active.key(l.id), true)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make segment: %w", fullIfNoSpace(err))
 	}
-	if _, err := file.WriteAt(segmentHeader(l.id, first.base), 0); err != nil {
-		return nil, f.release(file, fmt.Errorf("write segment header: %w", fullIfNoSpace(err)))
-	}
+	l.allocated = 0
 	active.bytes = segmentHeaderBytes
 	f.markDirty(file)
 	return file, nil
@@ -362,7 +373,6 @@ func cutTail(file *openFile, bytes int64) error {
 	if err != nil {
 		return fmt.Errorf("cut segment: %w", err)
 	}
-	file.allocated = bytes
 	return nil
 }
 
@@ -372,29 +382,35 @@ func (f *flusher) release(file *openFile, err error) error {
 	return err
 }
 
-// write puts the entries' frames at a position, after making sure that there is room for them.
-func (f *flusher) write(file *openFile, pos int64, chunk []*entry, bytes int64) error {
+// write puts the entries' frames at a position, behind the header if the file is fresh, after making sure that there is
+// room for them.
+func (f *flusher) write(l *logState, file *openFile, fresh bool, pos int64, chunk []*entry, bytes int64) error {
 	// Ahead of a growing segment, so that it lies together on disk; but never much for a small one.
 	ahead := max(bytes, min(pos, 4<<20))
-	if pos+bytes > file.allocated {
+	if pos+bytes > l.allocated {
 		to := alignUp(pos + ahead)
 		if err := file.Preallocate(pos, to-pos); err != nil {
 			return fmt.Errorf("grow segment: %w", fullIfNoSpace(err))
 		}
-		file.allocated = to
+		l.allocated = to
 	}
-	buf := chunk[0].buf
-	if len(chunk) > 1 {
+	start, buf := pos, chunk[0].buf
+	if fresh || len(chunk) > 1 {
 		buf = f.buf[:0]
+		if fresh {
+			start, buf = 0, append(buf, segmentHeader(l.id, chunk[0].base)...)
+		}
 		for _, en := range chunk {
 			buf = append(buf, en.buf...)
 		}
-		f.buf = buf
+		if cap(buf) <= 2*maxChunk { // a rare huge one is not worth keeping
+			f.buf = buf
+		}
 	}
-	if _, err := file.WriteAt(buf, pos); err != nil {
+	if _, err := file.WriteAt(buf, start); err != nil {
 		return fmt.Errorf("write segment: %w", fullIfNoSpace(err))
 	}
-	if err := f.behind.start(file, pos, bytes); err != nil {
+	if err := f.behind.start(file, start, int64(len(buf))); err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
 	return nil

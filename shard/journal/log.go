@@ -45,6 +45,8 @@ type logState struct {
 	shrinking  bool      // a trim by size is on its way, see retain.go
 	dropped    dropCause // of the last trim since the start
 
+	allocated int64 // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
+
 	share int // place in the shares of the batch that is being published, plus one; of the committer alone
 
 	// Guarded by the flusher's lock.

@@ -35,8 +35,6 @@ type openFile struct {
 	doomed bool          // close it when refs is 0; guarded by openFiles.mu
 	place  *list.Element // in idle; guarded by openFiles.mu
 
-	allocated int64 // preallocated up to here; of the flusher alone
-
 	indexMu sync.Mutex // guards index, and is held while it is read
 	index   []indexEntry
 }

@@ -59,10 +59,19 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 				}
 				continue
 			}
-			return c.out, err
+			if err != nil {
+				return c.out, err
+			}
+			from = entries[len(entries)-1].end
+			l.e.turns.yield()
+			continue
 		}
 		l.e.metrics.fromFile.Inc()
+		if err := l.e.turns.take(ctx); err != nil {
+			return nil, err
+		}
 		next, err := l.readSegment(seg, from, c)
+		l.e.turns.give()
 		if err != nil {
 			if l.movedOn(err, seg, from) {
 				continue
@@ -80,15 +89,15 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 	}
 }
 
-// cached returns the durable entries from an offset on that the collector may have room for, nil if the offset
-// is not in the cache. The lock is held.
+// cached returns durable entries from an offset on, those of one turn that the collector may have room for; nil if the
+// offset is not in the cache. The lock is held.
 func (l *logState) cached(from shard.Offset, c *collector) []*entry {
 	if len(l.cache) == 0 || l.cache[0].base > from {
 		return nil
 	}
 	i := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > from })
 	n, records, bytes := i, int64(0), int64(0)
-	for n < len(l.cache) && l.cache[n].end <= l.durable {
+	for n < len(l.cache) && n < i+turnEntries && bytes < turnBytes && l.cache[n].end <= l.durable {
 		en := l.cache[n]
 		n++
 		if en.base >= from {
