@@ -50,35 +50,20 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 		}
 		l.mu.Unlock()
 
+		var next shard.Offset
+		var err error
 		if entries != nil {
-			l.e.metrics.fromCache.Inc()
-			en, err := c.addEntries(entries, from)
-			if errors.Is(err, errMoved) && !l.holdsLeft(en) {
-				if len(c.out) > 0 {
-					from = c.out[len(c.out)-1].Offset + 1
-				}
+			next, err = l.readCached(ctx, entries, from, c)
+		} else {
+			next, err = l.readSegment(ctx, seg, from, c)
+			if err != nil && l.movedOn(err, seg, from) {
 				continue
 			}
-			if err != nil {
-				return c.out, err
-			}
-			from = entries[len(entries)-1].end
-			l.e.turns.yield()
-			continue
 		}
-		l.e.metrics.fromFile.Inc()
-		if err := l.e.turns.take(ctx); err != nil {
-			return nil, err
+		if err != nil && ctx.Err() == nil && len(c.out) > 0 {
+			return c.out, nil // whoever goes on behind them meets the error
 		}
-		next, err := l.readSegment(seg, from, c)
-		l.e.turns.give()
 		if err != nil {
-			if l.movedOn(err, seg, from) {
-				continue
-			}
-			if len(c.out) > 0 {
-				return c.out, nil // whoever goes on behind them meets the error
-			}
 			l.e.advise(err)
 			return nil, err
 		}
@@ -87,6 +72,26 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 			return nil, err
 		}
 	}
+}
+
+// readCached collects the records of entries from an offset on, and returns the offset to go on at. The first piece of a read
+// waits for no turn.
+func (l *logState) readCached(ctx context.Context, entries []*entry, from shard.Offset, c *collector) (shard.Offset, error) {
+	l.e.metrics.fromCache.Inc()
+	if len(c.out) > 0 {
+		if err := l.e.turns.take(ctx); err != nil {
+			return 0, err
+		}
+		defer l.e.turns.give()
+	}
+	en, err := c.addEntries(entries, from)
+	if errors.Is(err, errMoved) && !l.holdsLeft(en) {
+		if len(c.out) > 0 {
+			from = c.out[len(c.out)-1].Offset + 1
+		}
+		return from, nil
+	}
+	return entries[len(entries)-1].end, err
 }
 
 // cached returns durable entries from an offset on, those of one turn that the collector may have room for; nil if the
@@ -163,7 +168,12 @@ func missing(err error, name string) error {
 }
 
 // readSegment collects records from an offset in the segment on, one chunk, and returns the offset to go on at.
-func (l *logState) readSegment(seg segment, from shard.Offset, c *collector) (shard.Offset, error) {
+func (l *logState) readSegment(ctx context.Context, seg segment, from shard.Offset, c *collector) (shard.Offset, error) {
+	l.e.metrics.fromFile.Inc()
+	if err := l.e.turns.take(ctx); err != nil {
+		return 0, err
+	}
+	defer l.e.turns.give()
 	if seg.base < 0 {
 		return 0, &shard.CorruptError{File: l.e.path(logDir(l.id)), Reason: fmt.Sprintf("no segment holds offset %d", from)}
 	}

@@ -5,18 +5,19 @@ import (
 	"runtime"
 )
 
-// Who reads far behind the end can keep the processors busy, while those who write are woken for a moment only to queue
-// their next record. So a read is done in turns, small pieces of work, and after each of them whoever else is ready to
-// run goes first. Only so many at a time read files as there are processors: more would not be faster.
+// Who reads far behind the end can keep all processors busy, while those who write are woken for a moment only to queue
+// their next record, and the commit that they wait for, too, needs one again and again. So a long read is done in turns,
+// small pieces of work, that no more than half of the processors do at one time, and after each whoever else is ready
+// to run goes first. What a reader near the end asks for is one piece from memory, and waits for no turn.
 const (
 	turnBytes   = 128 << 10
 	turnEntries = 256
 )
 
-// readTurns are what readers of files take.
+// readTurns holds an element for every turn that is being taken. Who waits gets one in the order of coming.
 type readTurns chan struct{}
 
-func newReadTurns() readTurns { return make(readTurns, runtime.GOMAXPROCS(0)) }
+func newReadTurns() readTurns { return make(readTurns, max(1, runtime.NumCPU()/2)) }
 
 // take waits for a turn, to be given back.
 func (t readTurns) take(ctx context.Context) error {
@@ -35,7 +36,5 @@ func (t readTurns) take(ctx context.Context) error {
 
 func (t readTurns) give() {
 	<-t
-	t.yield()
+	runtime.Gosched()
 }
-
-func (readTurns) yield() { runtime.Gosched() }
