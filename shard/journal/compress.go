@@ -49,7 +49,11 @@ func (c *compressor) compress(l *logState, seg segment) (stored int64, err error
 	if free, err := fsys.Free(c.e.opts.Dir); err == nil && free < c.e.opts.MinFreeBytes+seg.bytes {
 		return 0, errFull{fmt.Errorf("%d bytes are free", free)}
 	}
-	from, err := l.acquire(seg)
+	var from *openFile
+	err = c.e.patiently(tooManyFiles, func() error {
+		from, err = l.acquire(seg)
+		return err
+	})
 	if err != nil {
 		return 0, c.unreadable(l, seg, err)
 	}

@@ -46,6 +46,7 @@ type Engine struct {
 	tableLock chan struct{} // holds an element while a topic is made or deleted
 	durable   atomic.Uint64 // LSN; see the invariants in committer.go
 
+	open    atomic.Bool // the start has succeeded
 	closing atomic.Bool
 	closed  chan struct{} // closed when all that was queued has been written
 	failed  chan struct{}
@@ -92,7 +93,8 @@ func newEngine(opts Options) *Engine {
 		flusherDone:   make(chan struct{}),
 		lengthsDone:   make(chan struct{}),
 	}
-	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1)}
+	e.opts.FS = patientFS{opts.FS, e}
+	e.journal = &journal{reserve: journalReserve(opts.JournalFileBytes), freed: make(chan struct{}, 1), writeOver: e.writeOver}
 	e.flusher = newFlusher(e)
 	e.compressor, e.scrubber = newCompressor(e), newScrubber(e)
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
@@ -136,6 +138,7 @@ func (e *Engine) start() error {
 	if err := e.metrics.register(); err != nil {
 		return err
 	}
+	e.open.Store(true)
 	go func() {
 		defer close(e.committerDone)
 		(&committer{e: e}).run()

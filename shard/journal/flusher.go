@@ -300,7 +300,7 @@ func (f *flusher) sealDue(active segment, first *entry, bytes int64) bool {
 // openActive opens the active segment, or makes a new one that begins with the entry.
 func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openFile, error) {
 	if active.bytes > 0 {
-		file, err := f.e.files.acquire(active.key(l.id), false)
+		file, err := f.acquire(active.key(l.id), false)
 		if err != nil {
 			return nil, fmt.Errorf("open segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 		}
@@ -320,12 +320,12 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 		}
 		f.newFiles[dirOf(l.id)] = struct{}{}
 	}
-	file, err := f.e.files.acquire(active.key(l.id), true)
+	file, err := f.acquire(active.key(l.id), true)
 	if errors.Is(err, fs.ErrExist) { // of a process that was killed, while the journal is read again
 		if err := f.removeSegment(active.key(l.id)); err != nil {
 			return nil, err
 		}
-		file, err = f.e.files.acquire(active.key(l.id), true)
+		file, err = f.acquire(active.key(l.id), true)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make segment: %w", fullIfNoSpace(err))
@@ -371,7 +371,7 @@ func cutTail(file *openFile, bytes int64) error {
 		err = file.Truncate(bytes)
 	}
 	if err != nil {
-		return fmt.Errorf("cut segment: %w", err)
+		return fmt.Errorf("cut segment: %w", fullIfNoSpace(err))
 	}
 	return nil
 }
@@ -448,9 +448,18 @@ func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64
 	f.e.budget.flushed(l, active.end)
 }
 
+// acquire is openFiles.acquire with patience.
+func (f *flusher) acquire(key fileKey, create bool) (file *openFile, err error) {
+	err = f.e.patiently(tooManyFiles, func() error {
+		file, err = f.e.files.acquire(key, create)
+		return err
+	})
+	return file, err
+}
+
 // seal completes the active segment with its index.
 func (f *flusher) seal(l *logState, active segment) error {
-	file, err := f.e.files.acquire(active.key(l.id), false)
+	file, err := f.acquire(active.key(l.id), false)
 	if err != nil {
 		return fmt.Errorf("seal segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 	}
@@ -472,7 +481,7 @@ func (f *flusher) seal(l *logState, active segment) error {
 		size += footerHeaderBytes + int64(len(index))*indexEntryBytes
 	}
 	if err := file.Truncate(size); err != nil { // gives back what was preallocated
-		return fmt.Errorf("seal segment: %w", err)
+		return fmt.Errorf("seal segment: %w", fullIfNoSpace(err))
 	}
 	l.mu.Lock()
 	if l.isActive(active.base) {

@@ -31,6 +31,8 @@ type journal struct {
 
 	freed chan struct{} // tells the committer that room was made
 
+	writeOver func(f vfs.File, b []byte, pos int64) error
+
 	// Of the committer alone.
 	pos  int64
 	next lsn
@@ -94,7 +96,7 @@ func (j *journal) append(h *batchHeader, buf []byte) error {
 			return err
 		}
 	}
-	if _, err := f.f.WriteAt(buf, j.pos); err != nil {
+	if err := j.writeOver(f.f, buf, j.pos); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	if mutant.On(mutant.AcknowledgeUnsynced) {

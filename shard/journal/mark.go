@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"path"
 	"sync/atomic"
@@ -74,10 +75,11 @@ func decodeMark(b []byte) (mark, error) {
 
 // marker writes marks. The committer and the flusher both do.
 type marker struct {
-	f    vfs.File
-	turn chan struct{} // holds an element while a mark is written; guards last
-	last mark
-	upTo atomic.Uint64 // last.durable
+	f         vfs.File
+	writeOver func(f vfs.File, b []byte, pos int64) error
+	turn      chan struct{} // holds an element while a mark is written; guards last
+	last      mark
+	upTo      atomic.Uint64 // last.durable
 }
 
 // reached returns how far the last mark says that the journal is durable.
@@ -99,9 +101,12 @@ func (e *Engine) openMarks() error {
 	if err != nil {
 		return err
 	}
-	e.marks = &marker{f: f, turn: make(chan struct{}, 1)}
+	e.marks = &marker{f: f, turn: make(chan struct{}, 1), writeOver: e.writeOver}
 	b := make([]byte, 2*markSlotBytes)
 	if n, err := f.ReadAt(b, 0); n < len(b) {
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read %s: %w", e.path(markName), err)
+		}
 		return e.corrupt(markName, int64(n), "the file cannot be read further: %v", err)
 	}
 	found := false
@@ -132,7 +137,7 @@ func (m *marker) write(durable lsn, snapshot uint64) error {
 		return nil
 	}
 	next.sequence++
-	_, err := m.f.WriteAt(next.encode(), int64(next.sequence%2)*markSlotBytes)
+	err := m.writeOver(m.f, next.encode(), int64(next.sequence%2)*markSlotBytes)
 	if err == nil {
 		err = m.f.Datasync()
 	}

@@ -84,12 +84,10 @@ func (o *openFiles) acquire(key fileKey, create bool) (*openFile, error) {
 	}
 	o.mu.Unlock()
 	name := path.Join(o.dir, key.name())
-	var f vfs.File
-	var err error
-	if create {
-		f, err = o.fs.Create(name)
-	} else {
-		f, err = o.fs.Open(name, true)
+	f, err := o.openFile(name, create)
+	if tooManyFiles(err) {
+		o.closeIdle()
+		f, err = o.openFile(name, create)
 	}
 	if err != nil {
 		return nil, err
@@ -109,6 +107,27 @@ func (o *openFiles) acquire(key fileKey, create bool) (*openFile, error) {
 	o.mu.Unlock()
 	closeAll(old)
 	return of, nil
+}
+
+func (o *openFiles) openFile(name string, create bool) (vfs.File, error) {
+	if create {
+		return o.fs.Create(name)
+	}
+	return o.fs.Open(name, true)
+}
+
+// closeIdle closes what nobody uses, when there are too many open files.
+func (o *openFiles) closeIdle() {
+	o.mu.Lock()
+	var old []*openFile
+	for o.idle.Len() > 0 {
+		f := o.idle.Remove(o.idle.Front()).(*openFile)
+		f.place = nil
+		delete(o.files, f.key)
+		old = append(old, f)
+	}
+	o.mu.Unlock()
+	closeAll(old)
 }
 
 // use returns a file that is open, nil if it is not. The lock is held.

@@ -116,6 +116,24 @@ func (c *Crash) After() *Mem {
 	return c.after
 }
 
+// Partial makes a read or a write that fails do half of its work before.
+type Partial struct{ Err error }
+
+func (p Partial) Error() string { return p.Err.Error() }
+
+// Unwrap returns what the call fails with.
+func (p Partial) Unwrap() error { return p.Err }
+
+// half does the first half of a read or a write that is to fail partially.
+func half(err error, p []byte, do func(p []byte) (int, error)) (int, error) {
+	partial, ok := errors.AsType[Partial](err)
+	if !ok {
+		return 0, err
+	}
+	n, doErr := do(p[:len(p)/2])
+	return n, errors.Join(partial.Err, doErr)
+}
+
 // FailAt returns a hook that fails call n, and it alone.
 func FailAt(n int64, err error) func(Call) error {
 	return func(c Call) error {
@@ -273,14 +291,14 @@ type injectedFile struct {
 
 func (f *injectedFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.i.before(OpRead, f.name, 0); err != nil {
-		return 0, err
+		return half(err, p, func(p []byte) (int, error) { return f.f.ReadAt(p, off) })
 	}
 	return f.f.ReadAt(p, off)
 }
 
 func (f *injectedFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.i.before(OpWrite, f.name, int64(len(p))); err != nil {
-		return 0, err
+		return half(err, p, func(p []byte) (int, error) { return f.f.WriteAt(p, off) })
 	}
 	return f.f.WriteAt(p, off)
 }
