@@ -83,3 +83,50 @@ func TestANodeWaitsForABrokerAndOutlastsItsRestarts(t *testing.T) {
 	})
 	checkObjects(t, linesIn(t, bucket), found)
 }
+
+// TestANodeStartsAndServesWhileOneOfThreeBrokersIsAway has the broker away that the node asks first.
+func TestANodeStartsAndServesWhileOneOfThreeBrokersIsAway(t *testing.T) {
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
+	e := onKafka(t, cluster)
+	s := e.startServer(t, "--limits", "off")
+	arn := createStream(t, s, "clicks", 3) // one led by each
+	createDelivery(t, s, "clicks-to-bucket", "clicks-bucket", arn)
+	ledger := newLedger()
+	write := func(producer string) {
+		t.Helper()
+		var acks atomic.Int64
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var producers sync.WaitGroup
+		defer producers.Wait()
+		for i := range 4 { // so that all shards are written to
+			client := s.kinesis()
+			producers.Go(func() { produce(ctx, client, "clicks", fmt.Sprintf("%s-%d", producer, i), ledger, &acks) })
+		}
+		eventually(t, "records are acknowledged", func() error {
+			if acks.Load() < 400 {
+				return errNotYet
+			}
+			return nil
+		})
+		stop()
+	}
+	write("all-there")
+	s.kill()
+	cluster.Brokers[0].Kill()
+	s.start()
+	write("one-away")
+	cluster.Brokers[0].Restart(t)
+	cluster.Brokers[1].Kill()
+	write("another-away")
+
+	found := checkStream(t, ledger, readStream(t.Context(), t, s.reader(), "clicks"))
+	bucket := filepath.Join(s.buckets(), "clicks-bucket")
+	eventually(t, "the stream's records are delivered", func() error {
+		if n := len(linesIn(t, bucket)); n < len(found) {
+			return fmt.Errorf("%d of %d", n, len(found))
+		}
+		return nil
+	})
+	checkObjects(t, linesIn(t, bucket), found)
+}
