@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"time"
 
 	"github.com/segmentio/kafka-go/compress"
@@ -94,32 +93,7 @@ func (b *batch) unpacked() ([]byte, error) {
 	if kind == 0 {
 		return b.body, nil
 	}
-	codec := compress.Compression(kind).Codec()
-	if codec == nil {
-		return nil, fmt.Errorf("%w: compression %d is not known", errDamaged, kind)
-	}
-	r := codec.NewReader(&sliceReader{b.body})
-	defer r.Close()
-	out, err := io.ReadAll(io.LimitReader(r, maxUnpackedBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errDamaged, codec.Name(), err)
-	}
-	if len(out) > maxUnpackedBytes {
-		return nil, fmt.Errorf("%w: more than %d bytes when unpacked", errDamaged, maxUnpackedBytes)
-	}
-	return out, nil
-}
-
-// sliceReader hides that it could be read otherwise: some codecs would take that for something else.
-type sliceReader struct{ b []byte }
-
-func (r *sliceReader) Read(p []byte) (int, error) {
-	if len(r.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.b)
-	r.b = r.b[n:]
-	return n, nil
+	return unpack(compress.Compression(kind), b.body)
 }
 
 // records calls yield with one record after the other, until it returns false.
