@@ -2,12 +2,12 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 )
@@ -164,13 +164,12 @@ func (e *Engine) inspectTopics(ctx context.Context) error {
 	return fmt.Errorf("%w: change them, or set allow_unsafe: %s", ErrUnsafe, strings.Join(bad, " | "))
 }
 
-// find returns the topics that are there as they were left. One that a broker does not know is looked for again: it may
-// have just been started.
+// find returns the topics that are there as they were left. One that a broker does not know is looked for again, at least
+// once: the broker may have just been started.
 func (e *Engine) find(ctx context.Context, topics map[string]*topic) (map[string]*topicInfo, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.opts.lookPatience, errNotFoundYet)
-	defer cancel()
 	found := map[string]*topicInfo{}
-	err := e.cluster.repeat(ctx, "look for topics", func() error {
+	began := time.Now()
+	for n := 0; ; n++ {
 		var missing []string
 		for name := range topics {
 			if found[name] == nil {
@@ -178,10 +177,11 @@ func (e *Engine) find(ctx context.Context, topics map[string]*topic) (map[string
 				missing = append(missing, name)
 			}
 		}
-		if err := e.cluster.refresh(ctx, missing); err != nil {
-			return err
+		err := e.cluster.repeat(ctx, "look for topics", func() error { return e.cluster.refresh(ctx, missing) })
+		if err != nil {
+			return nil, err
 		}
-		var unknown error
+		unknown := false
 		for _, name := range missing {
 			e.cluster.mu.Lock()
 			info := e.cluster.topics[name]
@@ -189,18 +189,17 @@ func (e *Engine) find(ctx context.Context, topics map[string]*topic) (map[string
 			if info != nil && info.id == topics[name].id {
 				found[name] = info
 			} else {
-				unknown = asError(codeUnknownTopic, "topic "+name)
+				unknown = true
 			}
 		}
-		return unknown
-	})
-	if errors.Is(err, errNotFoundYet) {
-		err = nil
+		if !unknown || n > 0 && time.Since(began) > e.opts.lookPatience {
+			return found, nil
+		}
+		if err := pause(ctx, backoff(n)); err != nil {
+			return nil, err
+		}
 	}
-	return found, err
 }
-
-var errNotFoundYet = errors.New("there are topics that no broker knows")
 
 // refuseStrangers is for a control topic that says nothing: either this is the first start, or it was lost, and then the
 // topics that it was about must not be taken for anybody's.

@@ -11,7 +11,7 @@ import (
 )
 
 // patience ends what should have ended by itself long ago. It is no measure of speed.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
