@@ -66,6 +66,7 @@ campaign: ## crash the log engine at POINTS calls of the file system (100,000: s
 .PHONY: nightly
 nightly: tools ## the long forms of the campaigns, some hours; docs/durability.md tells what they are
 	$(MAKE) campaign
+	go test ./shard/journal -run 'TestDamageIs|TestRepair|TestARepair|TestWhenACall' -count 1 -timeout 3h -damage.all
 	go test ./test/e2e -run KillNine -count 1 -timeout 2h -kills 200
 	go test ./test/e2e -run 'PowerFails|LyingDisk' -count 1 -timeout 2h -losses 100
 

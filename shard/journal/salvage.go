@@ -133,7 +133,7 @@ func decodeDamaged(h *blockHeader, stored []byte) []byte {
 		return stored
 	}
 	frames, _ := decoder.DecodeAll(stored, make([]byte, 0, h.decoded))
-	return frames
+	return frames[:min(int64(len(frames)), h.decoded)] // with an error it may be more
 }
 
 // nextBlock returns the first position from at on where a block's header may begin, or the end.
