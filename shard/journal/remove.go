@@ -81,6 +81,7 @@ func (f *flusher) removeSegment(key fileKey) error {
 			f.e.files.release(file)
 		}
 	}
+	f.behind.drop(func(k fileKey) bool { return k == key })
 	f.e.files.forget(key)
 	return removeIfThere(f.e.opts.FS, path.Join(f.e.opts.Dir, key.name()))
 }
@@ -93,6 +94,7 @@ func (f *flusher) closeLog(id uint64) {
 			f.e.files.release(file)
 		}
 	}
+	f.behind.drop(func(k fileKey) bool { return k.log == id })
 	f.e.files.forgetLog(id)
 }
 

@@ -56,6 +56,21 @@ func (w *writebacks) await() error {
 	return oldest.file.AwaitWriteback(oldest.off, oldest.n)
 }
 
+// drop forgets files that are removed: kept open, they would keep their space on the disk.
+func (w *writebacks) drop(removed func(fileKey) bool) {
+	left := w.queue[:0]
+	for _, b := range w.queue {
+		if !removed(b.file.key) {
+			left = append(left, b)
+			continue
+		}
+		w.bytes -= b.n
+		w.files.release(b.file)
+	}
+	clear(w.queue[len(left):])
+	w.queue = left
+}
+
 // forget waits for nothing any more: somebody has synced it all, or nobody needs it.
 func (w *writebacks) forget() {
 	for _, b := range w.queue {
