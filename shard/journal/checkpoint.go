@@ -40,7 +40,7 @@ func (f *flusher) wantsFile(s journalFill) bool {
 func (f *flusher) checkpointDue() error {
 	f.mu.Lock()
 	stalled, record := f.stalled, f.recordDue && len(f.replaced) > 0
-	f.stalled, f.recordDue = false, false
+	f.stalled = false
 	f.mu.Unlock()
 	s := f.e.journal.fill()
 	if f.wantsFile(s) {

@@ -89,6 +89,9 @@ func (f *flusher) removeReplaced() error {
 		f.sinceFree = freeEvery // there may be room again
 	}
 	f.replaced = nil
+	f.mu.Lock()
+	f.recordDue = len(f.replacements) > 0 && f.recordDue
+	f.mu.Unlock()
 	return nil
 }
 

@@ -146,7 +146,7 @@ func (s *scrubber) segment(l *logState, seg segment) (damaged bool) {
 			return false
 		}
 		if !l.movedOn(err, seg, seg.end-1) {
-			s.e.opts.Logger.Error("a segment is damaged: reads of these records fail", "topic", l.topic, "partition", l.partition,
+			s.e.opts.Logger.Error("a segment is damaged, or cannot be read", "topic", l.topic, "partition", l.partition,
 				"file", s.e.path(seg.key(l.id).name()), "position", damagedAt(err), "error", err)
 			return true
 		}
