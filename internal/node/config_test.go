@@ -249,6 +249,10 @@ func TestTheExampleForKafkaIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "log: kafka: tls: ca_file: open /etc/sluice/kafka-ca.pem") {
+		t.Errorf("%v, and no word of the file with certificates, which is not there", err)
+	}
+	c.Log.Kafka.TLS.CAFile = ""
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}

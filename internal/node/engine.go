@@ -45,7 +45,7 @@ func (p *parts) openJournal(n *Node) error {
 
 func (p *parts) openKafka(ctx context.Context, n *Node) error {
 	dir := n.config.Data
-	lock, err := n.fs.Lock(filepath.Join(dir, "LOCK")) // the embedded engine's, which one of both excludes
+	lock, err := n.fs.Lock(filepath.Join(dir, "LOCK")) // the same as the embedded engine takes
 	if err != nil {
 		return dataDirError(fmt.Errorf("data directory %s: %w", dir, err))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // Config is what an operator can set. The zero value is not valid; start from DefaultConfig.
@@ -89,7 +90,7 @@ const (
 	mechanismScram512 = "scram-sha-512"
 )
 
-// Validate says what is wrong with the settings.
+// Validate says what is wrong with the settings, and with the files that they name.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -111,7 +112,10 @@ func (c Config) Validate() error {
 	check(c.RequestTimeout > 0 && c.RequestTimeout <= time.Hour, "request_timeout %v: must be positive, an hour at most", c.RequestTimeout)
 	check(c.CloseTimeout > 0, "close_timeout %v: must be positive", c.CloseTimeout)
 	check(c.TLS.Enabled || c.TLS == TLSConfig{}, "tls: has settings, but enabled is not true")
-	check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls: cert_file and key_file need each other")
+	if check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls: cert_file and key_file need each other"); len(errs) == 0 {
+		_, err := c.TLS.load(vfs.OS())
+		check(err == nil, "tls: %w", err)
+	}
 	check(slices.Contains(mechanisms, c.SASL.Mechanism), "sasl.mechanism %q: must be %s, %s or %s", c.SASL.Mechanism,
 		mechanismPlain, mechanismScram256, mechanismScram512)
 	if c.SASL.Mechanism == "" {

@@ -1,9 +1,10 @@
 package kafkatest
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,7 @@ type Broker struct {
 
 	mu      sync.Mutex
 	running *process // nil while it is stopped
+	begin   int64    // where the log of the last start begins
 }
 
 // Address is host:port of a listener.
@@ -72,12 +74,18 @@ func (b *Broker) Continue(t testing.TB) {
 // Restart starts the broker again after Kill or Stop and returns when it serves.
 func (b *Broker) Restart(t testing.TB) {
 	t.Helper()
-	err := b.launch()
-	if err == nil {
-		err = b.awaitReady([]*Broker{b})
-	}
-	if err != nil {
-		t.Fatalf("start broker %d again: %v", b.ID, err)
+	for attempt := 1; ; attempt++ {
+		err := b.launch()
+		if err == nil {
+			err = b.awaitReady([]*Broker{b})
+		}
+		if err == nil {
+			return
+		}
+		b.end(os.Kill)
+		if attempt == attempts || !b.portTaken() { // by a connection, where the system gives those any port
+			t.Fatalf("start broker %d again: %v", b.ID, err)
+		}
 	}
 }
 
@@ -121,6 +129,9 @@ func (b *Broker) launch() error {
 	if err != nil {
 		return err
 	}
+	if end, err := log.Seek(0, io.SeekEnd); err == nil {
+		b.begin = end
+	}
 	defer func() { _ = log.Close() }() // the child has its own
 	command := b.cluster.tools.command("kafka.Kafka", b.settingsFile())
 	command.Stdout, command.Stderr = log, log
@@ -131,12 +142,6 @@ func (b *Broker) launch() error {
 // awaitReady returns when the broker's metadata has all of the others, itself among them. A broker is in it only
 // when it serves.
 func (b *Broker) awaitReady(others []*Broker) error {
-	b.mu.Lock()
-	running := b.running
-	b.mu.Unlock()
-	if running == nil {
-		return errors.New("it has been stopped")
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -146,14 +151,44 @@ func (b *Broker) awaitReady(others []*Broker) error {
 		if err == nil {
 			return nil
 		}
+		for _, other := range others { // they wait for each other
+			if other.ended() {
+				return fmt.Errorf("broker %d ended at once; its last words: %s", other.ID, other.log())
+			}
+		}
 		select {
-		case <-running.done:
-			return fmt.Errorf("broker %d ended at once; its last words: %s", b.ID, b.log())
 		case <-ctx.Done():
 			return fmt.Errorf("broker %d does not serve after %s: %w; its last words: %s", b.ID, readyTimeout, err, b.log())
 		case <-ticker.C:
 		}
 	}
+}
+
+// ended tells whether the process has ended, by itself or not.
+func (b *Broker) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running == nil {
+		return true
+	}
+	select {
+	case <-b.running.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// portTaken tells whether the broker said since its last start that somebody else listens where it should.
+func (b *Broker) portTaken() bool {
+	text, err := os.ReadFile(b.logFile())
+	if err != nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text = text[min(b.begin, int64(len(text))):]
+	return bytes.Contains(text, []byte("BindException")) || bytes.Contains(text, []byte("Address already in use"))
 }
 
 // knows asks the broker itself for the cluster's metadata.

@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 
@@ -71,7 +71,7 @@ func start(dir string, found tools, options Options) (*Cluster, error) {
 			return c, nil
 		}
 		c.stop()
-		if attempt == attempts || !c.portTaken() {
+		if attempt == attempts || !slices.ContainsFunc(c.Brokers, (*Broker).portTaken) {
 			return nil, err
 		}
 	}
@@ -124,16 +124,6 @@ func (c *Cluster) startAll() error {
 		}
 	}
 	return nil
-}
-
-// portTaken tells whether a broker's last words are that somebody else listens where it should.
-func (c *Cluster) portTaken() bool {
-	for _, b := range c.Brokers {
-		if log := b.log(); strings.Contains(log, "BindException") || strings.Contains(log, "Address already in use") {
-			return true
-		}
-	}
-	return false
 }
 
 // Addresses are host:port of all brokers, the running and the others.
