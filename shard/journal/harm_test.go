@@ -311,7 +311,7 @@ func TestDamageIsNoticedOrHarmless(t *testing.T) {
 	for name, closed := range map[string]bool{"AfterAClose": true, "AfterACrash": false} {
 		t.Run(name, func(t *testing.T) {
 			s := buildSmall(t, closed)
-			s.parallel(t, 157, func(h harm) error { return s.check(t, h) })
+			s.parallel(t, 307, func(h harm) error { return s.check(t, h) })
 		})
 	}
 }

@@ -150,7 +150,7 @@ func TestRepairKeepsAllThatIsNotDamaged(t *testing.T) {
 	for name, closed := range map[string]bool{"AfterAClose": true, "AfterACrash": false} {
 		t.Run(name, func(t *testing.T) {
 			s := buildSmall(t, closed)
-			s.parallel(t, 401, func(h harm) error {
+			s.parallel(t, 1009, func(h harm) error {
 				return s.checkRepaired(t, h)
 			})
 		})
@@ -172,7 +172,7 @@ func (s *small) samples(t *testing.T) []harm {
 
 func TestARepairThatIsCutOffCanBeRepeated(t *testing.T) {
 	s := buildSmall(t, false)
-	every := int64(31)
+	every := int64(67)
 	if *damageAll {
 		every = 1
 	}
