@@ -44,6 +44,10 @@ func (s *Service) removeOrphans(ctx context.Context, entries []catalog.Entry) er
 		if !strings.HasPrefix(t.Name, topicPrefix) || known[t.Name] {
 			continue
 		}
+		if !s.catalog.Complete() {
+			s.log.Warn("keeping a log of an unknown delivery stream: its definition may be one of those that were lost", "topic", t.Name)
+			continue
+		}
 		s.log.Info("removing a log that no delivery stream has", "topic", t.Name)
 		if err := s.engine.Delete(ctx, t.Name); err != nil {
 			return fmt.Errorf("remove log %s: %w", t.Name, err)

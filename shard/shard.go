@@ -123,6 +123,13 @@ func Trimmed(l Log) Offset {
 	return first
 }
 
+// Lost tells whether records of the log were damaged and given up by a repair, or may have been, and have not been
+// trimmed since. Readers pass over them, so what is left must not be taken for all that was ever said.
+func Lost(l Log) bool {
+	damaged, ok := l.(interface{ Lost() bool })
+	return ok && damaged.Lost()
+}
+
 // Topic names a group of logs that are created and deleted together: a Kafka topic with its partitions.
 type Topic struct {
 	Name       string

@@ -93,7 +93,7 @@ func (s *Service) Close() error {
 }
 
 // adoptLogs tells the logs of the streams in the catalog their settings, which the engine forgets when it ends, and
-// deletes the topics that no stream has. A document that cannot be read is an error: its topic must not be taken for
+// deletes the topics that no stream has, if the catalog is complete. A document that cannot be read is an error: its topic must not be taken for
 // an orphan.
 func (s *Service) adoptLogs(ctx context.Context) error {
 	owned := map[string]shard.Settings{}
@@ -116,6 +116,10 @@ func (s *Service) adoptLogs(ctx context.Context) error {
 			if err := s.engine.Configure(ctx, t.Name, settings); err != nil {
 				return fmt.Errorf("configure the logs of topic %s: %w", t.Name, err)
 			}
+			continue
+		}
+		if !s.catalog.Complete() {
+			s.logger.Warn("keeping the logs of an unknown stream: its definition may be one of those that were lost", "topic", t.Name)
 			continue
 		}
 		s.logger.Info("removing the logs of a stream whose creation or deletion was cut off", "topic", t.Name)

@@ -138,6 +138,11 @@ func Open(ctx context.Context, engine shard.Engine, options Options) (*Catalog, 
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
 	c.running.Go(func() { c.run(running) })
+	if shard.Lost(log) {
+		if err := c.noteLoss(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("note that definitions were lost: %w", err), c.Close())
+		}
+	}
 	return c, nil
 }
 

@@ -15,6 +15,13 @@ type gap struct {
 	told     bool // that it was passed over has been logged
 }
 
+// Lost tells shard.Lost whether there are gaps.
+func (l *logState) Lost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.gaps) > 0
+}
+
 // gapAt returns the gap that holds an offset, nil if there is none. The lock is held.
 func (l *logState) gapAt(from shard.Offset) *gap {
 	i := sort.Search(len(l.gaps), func(i int) bool { return l.gaps[i].to > from })
