@@ -26,7 +26,7 @@ type entry struct {
 	apply  func(err error)       // a change of the table: called once, when durable or failed
 
 	flushed bool // it is in its segment, or need not be; guarded by log.mu
-	left    bool // buf is the place in the journal, see leftover.go; immutable
+	left    bool // buf says which frames in the journal it stands for, see leftover.go; immutable after the start
 }
 
 // newEntry returns an entry for a frame of so many bytes, with buf empty. A small one lies behind its entry in the same
@@ -99,7 +99,7 @@ func newEntry(log *logState, size int) *entry {
 // charge is what the entry counts for in the cache bound.
 func (en *entry) charge() int64 {
 	if en.left {
-		return leftCharge
+		return leftCharge + int64(cap(en.buf))
 	}
 	return int64(len(en.buf)) + entryOverhead
 }

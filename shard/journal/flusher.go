@@ -247,7 +247,7 @@ func (f *flusher) flushLog(l *logState) error {
 			active = l.segments[k-1]
 		}
 		l.mu.Unlock()
-		ok, err := f.fetch(l, chunk)
+		chunk, ok, err := f.fetch(l, chunk)
 		if err != nil {
 			return err
 		}

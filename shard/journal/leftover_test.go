@@ -116,6 +116,61 @@ func TestWhatAStartLeavesInTheJournalIsReadFromThereAndGetsIntoSegments(t *testi
 	}
 }
 
+// findsTimes looks up the time of every record: At must find the first one that is not older.
+func findsTimes(t *testing.T, l shard.Log, records int) {
+	t.Helper()
+	all, err := l.Read(t.Context(), 0, shard.Limit{})
+	if err != nil || len(all) != records {
+		t.Fatalf("%d records of %d, %v", len(all), records, err)
+	}
+	for _, r := range all {
+		want := slices.IndexFunc(all, func(other shard.Record) bool { return !other.Time.Before(r.Time) })
+		if got, err := l.At(t.Context(), r.Time); got != shard.Offset(want) || err != nil {
+			t.Fatalf("at %v: got %d, %v, want %d", r.Time, got, err, want)
+		}
+	}
+}
+
+func TestAStartNeedsNoMoreMemoryThanIsSetHoweverSmallTheRecordsAre(t *testing.T) {
+	const logs, each = 3, 300
+	for _, together := range []int64{0, 1} { // frames that share an entry, and each for itself: then places alone are too much
+		mem, values := killedWithFullJournal(t, logs, each)
+		opts := roomyOptions(mem)
+		opts.leftBytes = together
+		if err := opts.complete(); err != nil {
+			t.Fatal(err)
+		}
+		e := newEngine(opts)
+		if err := e.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		charged, moved := int64(0), 0
+		for _, l := range e.table.all() {
+			charged += charges(l.cache)
+			moved += len(l.segments)
+		}
+		if used, _ := e.budget.state(); used != charged || used > opts.CacheBytes+leftCharge+4<<10 {
+			t.Errorf("%d bytes are charged, %d counted, %d allowed", used, charged, opts.CacheBytes)
+		}
+		if (moved > 0) != (together == 1) {
+			t.Errorf("with %d bytes an entry %d segments were written", together, moved)
+		}
+		for i, l := range e.table.all() {
+			readsAs(t, l, values[i], 100)
+		}
+		if err := e.release(); err != nil {
+			t.Fatal(err)
+		}
+		e = mustOpen(t, opts)
+		for i, l := range e.table.all() {
+			readsAs(t, l, values[i], 7)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAStartKeepsNoMoreInMemoryThanItsShareAndWritesNoSegments(t *testing.T) {
 	const logs, each = 3, 300 // less than what gets a log to its segment
 	mem, values := killedWithFullJournal(t, logs, each)
@@ -147,12 +202,17 @@ func TestAStartKeepsNoMoreInMemoryThanItsShareAndWritesNoSegments(t *testing.T) 
 		readsAs(t, l, values[i], 100)
 	}
 
+	for i, l := range e.table.all() {
+		findsTimes(t, l, len(values[i]))
+	}
+
 	// A frame that is somewhere else is never taken for the one that is looked for.
 	l := e.table.all()[0]
 	i := slices.IndexFunc(l.cache, func(en *entry) bool { return en.left })
 	mine := l.cache[i]
 	other := &entry{log: l, left: true, buf: l.cache[i+1].buf, base: mine.base, end: mine.end, millis: mine.millis, at: mine.at}
-	if _, err := other.frame(); !errors.Is(err, errMoved) {
+	err := other.frames(0, func(leftFrame, []byte) (bool, error) { return true, nil })
+	if !errors.Is(err, errMoved) {
 		t.Errorf("another frame was taken: %v", err)
 	}
 	l.cache[i] = other

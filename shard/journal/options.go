@@ -123,6 +123,8 @@ type Options struct {
 	eager bool
 	// treeFrom is the number of files to be synced from which all are synced together. 0: 64.
 	treeFrom int
+	// leftBytes is how long the frames are that one entry in the journal stands for, see leftover.go. 0: 64 KiB.
+	leftBytes int64
 }
 
 // Progress says how far Open has come.
@@ -181,6 +183,9 @@ func (o *Options) complete() error {
 	}
 	if o.treeFrom == 0 {
 		o.treeFrom = 64
+	}
+	if o.leftBytes == 0 {
+		o.leftBytes = leftBytes
 	}
 	return o.validate(o.MaxAppendBytes)
 }

@@ -120,22 +120,35 @@ func (l *logState) cached(from shard.Offset, c *collector) []*entry {
 // addEntries adds the records of entries until it is full. With an error it returns the entry that it could not take.
 func (c *collector) addEntries(entries []*entry, from shard.Offset) (*entry, error) {
 	for _, en := range entries {
-		frame, err := en.frame()
+		var err error
+		if en.left {
+			err = en.frames(from, func(_ leftFrame, frame []byte) (bool, error) {
+				err := c.addFrame(frame, from)
+				return !c.full, err
+			})
+		} else {
+			err = c.addFrame(en.buf, from)
+		}
 		if err != nil {
 			return en, err
-		}
-		h, err := parseFrameHeader(frame)
-		if err == nil {
-			err = c.add(&h, frame, from)
-		}
-		if err != nil {
-			return en, fmt.Errorf("record in memory: %w", err)
 		}
 		if c.full {
 			break
 		}
 	}
 	return nil, nil
+}
+
+// addFrame adds the records of a frame in memory from an offset on.
+func (c *collector) addFrame(frame []byte, from shard.Offset) error {
+	h, err := parseFrameHeader(frame)
+	if err == nil {
+		err = c.add(&h, frame, from)
+	}
+	if err != nil {
+		return fmt.Errorf("record in memory: %w", err)
+	}
+	return nil
 }
 
 // segmentOf returns the segment that holds an offset below flushed. The lock is held.
@@ -383,12 +396,12 @@ func (l *logState) find(millis int64) (at shard.Offset, seg segment, onDisk bool
 		}
 	}
 	i := sort.Search(len(l.cache), func(i int) bool {
-		return l.cache[i].end > l.durable || l.cache[i].millis >= millis
+		return l.cache[i].end > l.durable || l.cache[i].newest() >= millis
 	})
 	if i == len(l.cache) || l.cache[i].end > l.durable {
 		return l.durable, segment{}, false
 	}
-	return max(l.cache[i].base, l.first), segment{}, false
+	return max(l.cache[i].since(millis), l.first), segment{}, false
 }
 
 // searchSegment finds the first record of a segment whose time is not before millis.

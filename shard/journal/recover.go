@@ -327,7 +327,7 @@ func (e *Engine) replay(chain []foundBatch) error {
 		if n, err := b.file.f.ReadAt(buf, b.pos); n < len(buf) {
 			return fmt.Errorf("read %s: %w", b.file.name, err)
 		}
-		where := place{file: uint32(slices.Index(e.journal.files, b.file)), pos: b.pos + batchHeaderBytes}
+		where := leftFrame{file: uint32(slices.Index(e.journal.files, b.file)), pos: b.pos + batchHeaderBytes}
 		err := eachFrame(&b.batchHeader, buf, func(h frameHeader, frame []byte) error {
 			where.pos, where.length = where.pos+where.length, h.length
 			if h.kind == frameRecords {
@@ -355,11 +355,14 @@ func (e *Engine) replay(chain []foundBatch) error {
 		if err != nil {
 			return e.corrupt(b.file.name, b.pos, "%v", err)
 		}
+		if err := e.makeRoom(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where place, find func(uint64) *logState) error {
+func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where leftFrame, find func(uint64) *logState) error {
 	l := find(h.log)
 	switch {
 	case l == nil && h.log < e.table.nextLog:
@@ -377,15 +380,18 @@ func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where place
 		l.flushed = h.end()
 		return nil
 	}
-	en := &entry{log: l, base: h.base, end: h.end(), millis: h.millis, at: at}
-	if used, _ := e.budget.state(); used+h.length > e.opts.maxReplayed() {
-		en.left, en.buf = true, where.encode()
+	charge := int64(0)
+	if used := e.budget.used.Load(); used+h.length > e.opts.maxReplayed() {
+		where.base, where.end, where.millis = h.base, h.end(), h.millis
+		charge = l.leave(where, at)
 	} else {
-		en.buf = bytes.Clone(frame) // or one entry would keep a whole batch in memory that is not accounted for
+		// A copy, or one entry would keep a whole batch in memory that is not accounted for.
+		en := &entry{log: l, base: h.base, end: h.end(), millis: h.millis, at: at, buf: bytes.Clone(frame)}
+		l.cache = append(l.cache, en)
+		charge = en.charge()
 	}
-	l.cache = append(l.cache, en)
-	l.unflushed += en.charge()
-	e.budget.force(en.charge())
-	e.flusher.note(l, at, en.charge())
+	l.unflushed += charge
+	e.budget.force(charge)
+	e.flusher.note(l, at, charge)
 	return nil
 }
