@@ -262,6 +262,12 @@ func (f *flusher) flushLog(l *logState) error {
 
 // flushChunk writes entries behind a log's active segment, or to a new one.
 func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes int64) error {
+	if active.bytes > 0 && f.replays {
+		var err error
+		if active, err = f.stillThere(l, active); err != nil {
+			return err
+		}
+	}
 	if active.bytes > 0 && f.sealDue(active, chunk[0], bytes) {
 		if err := f.seal(l, active); err != nil {
 			return err

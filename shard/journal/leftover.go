@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"sort"
@@ -35,8 +36,8 @@ func (o *Options) maxReplayed() int64 { return o.CacheBytes / 2 }
 // makeRoom moves to segments what was replayed, if more than the memory for records is needed for it. On a full disk it
 // stays as it is: trims and deletes must still be possible.
 func (e *Engine) makeRoom() error {
-	f := e.flusher
-	if used := e.budget.used.Load(); used <= e.opts.CacheBytes || f.waiting() <= e.opts.maxReplayed() || f.isFull.Load() {
+	f, most := e.flusher, e.opts.startBytes
+	if e.budget.used.Load() <= most || f.waiting() <= most/2 || f.isFull.Load() {
 		return nil
 	}
 	err := f.removeFiles() // the segment that a log would go on with may be trimmed, and gone
@@ -48,6 +49,20 @@ func (e *Engine) makeRoom() error {
 		return nil
 	}
 	return err
+}
+
+// stillThere returns the active segment, or none to go on with a new one if its file is missing. While the journal is
+// read again that may be right: a trim or delete further on may have removed it before the crash. If none did,
+// checkSegments finds it missing.
+func (f *flusher) stillThere(l *logState, active segment) (segment, error) {
+	_, err := f.e.opts.FS.Stat(f.e.path(segmentName(l.id, active.base)))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return active, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments[len(l.segments)-1].sealed = true
+	return segment{}, nil
 }
 
 // leftFrame is a frame that is left in the journal.
@@ -168,8 +183,8 @@ func (en *entry) frames(from shard.Offset, f func(leftFrame, []byte) (bool, erro
 		if frame, err = en.fetch(p); err != nil {
 			return false
 		}
-		more := false
-		more, err = f(p, frame)
+		more, stop := f(p, frame)
+		err = stop
 		return more && err == nil
 	})
 	return err

@@ -125,6 +125,8 @@ type Options struct {
 	treeFrom int
 	// leftBytes is how long the frames are that one entry in the journal stands for, see leftover.go. 0: 64 KiB.
 	leftBytes int64
+	// startBytes is the memory for records that a start may take, likewise. 0: CacheBytes.
+	startBytes int64
 }
 
 // Progress says how far Open has come.
@@ -186,6 +188,9 @@ func (o *Options) complete() error {
 	}
 	if o.leftBytes == 0 {
 		o.leftBytes = leftBytes
+	}
+	if o.startBytes == 0 {
+		o.startBytes = o.CacheBytes
 	}
 	return o.validate(o.MaxAppendBytes)
 }

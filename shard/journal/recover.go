@@ -380,7 +380,7 @@ func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where leftF
 		l.flushed = h.end()
 		return nil
 	}
-	charge := int64(0)
+	var charge int64
 	if used := e.budget.used.Load(); used+h.length > e.opts.maxReplayed() {
 		where.base, where.end, where.millis = h.base, h.end(), h.millis
 		charge = l.leave(where, at)
