@@ -33,7 +33,7 @@ func (p *parts) openJournal(n *Node) error {
 		FS: n.fs, Dir: n.config.Data, Config: n.config.Log.Embedded,
 		Logger: n.logger, Registerer: n.registry,
 		Progress: func(at journal.Progress) {
-			n.ready.set(false, "recovering: %s, %d of %d", at.Phase, at.Done, at.Total)
+			n.ready.set(false, "recovering: %s, %d of %d %s", at.Phase, at.Done, at.Total, at.Unit)
 		},
 	})
 	if err != nil {

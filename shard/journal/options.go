@@ -129,11 +129,19 @@ type Options struct {
 	startBytes int64
 }
 
+// The phases of Open, as operators read them, and what is counted.
+const (
+	phaseScan, unitScan         = "reading the journal", "bytes"
+	phaseReplay, unitReplay     = "applying the journal", "batches"
+	phaseSegments, unitSegments = "looking for segments", "directories"
+)
+
 // Progress says how far Open has come.
 type Progress struct {
-	Phase string // "journal", "segments", "replay"
-	Done  int64  // of Total, in the phase's own unit
+	Phase string // what is being done
+	Done  int64  // of Total
 	Total int64
+	Unit  string // of both
 }
 
 func (o *Options) complete() error {

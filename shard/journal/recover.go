@@ -145,9 +145,10 @@ func (e *Engine) scanJournal() ([]foundBatch, error) {
 	}
 	done := int64(0)
 	for _, f := range e.journal.files {
-		e.opts.Progress(Progress{Phase: "journal", Done: done, Total: total})
+		e.opts.Progress(Progress{Phase: phaseScan, Done: done, Total: total, Unit: unitScan})
 		err := scanBatches(f.f, f.size, e.journal.id, func(h *batchHeader, pos int64, _ []byte) error {
 			found = append(found, foundBatch{batchHeader: *h, file: f, pos: pos})
+			e.opts.Progress(Progress{Phase: phaseScan, Done: done + pos, Total: total, Unit: unitScan})
 			return nil
 		})
 		if err != nil {
@@ -155,7 +156,7 @@ func (e *Engine) scanJournal() ([]foundBatch, error) {
 		}
 		done += f.size
 	}
-	e.opts.Progress(Progress{Phase: "journal", Done: total, Total: total})
+	e.opts.Progress(Progress{Phase: phaseScan, Done: total, Total: total, Unit: unitScan})
 	return found, nil
 }
 
@@ -322,7 +323,7 @@ func (e *Engine) replay(chain []foundBatch) error {
 	var buf []byte
 	for i := range chain {
 		b := &chain[i]
-		e.opts.Progress(Progress{Phase: "replay", Done: int64(i), Total: int64(len(chain))})
+		e.opts.Progress(Progress{Phase: phaseReplay, Done: int64(i), Total: int64(len(chain)), Unit: unitReplay})
 		buf = slices.Grow(buf[:0], int(b.length))[:b.length]
 		if n, err := b.file.f.ReadAt(buf, b.pos); n < len(buf) {
 			return fmt.Errorf("read %s: %w", b.file.name, err)

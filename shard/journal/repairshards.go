@@ -42,7 +42,7 @@ func (r *repairer) readShards() error {
 		return err
 	}
 	for i, dir := range dirs {
-		r.opts.Progress(Progress{Phase: "segments", Done: int64(i), Total: int64(len(dirs))})
+		r.opts.Progress(Progress{Phase: phaseSegments, Unit: unitSegments, Done: int64(i), Total: int64(len(dirs))})
 		n, err := strconv.ParseUint(dir, 10, 64)
 		if err != nil || dirName(n) != path.Join(shardsDir, dir) {
 			continue

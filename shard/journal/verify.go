@@ -50,7 +50,7 @@ func (e *Engine) checkSegments() error {
 	for id := range c.doomed {
 		e.flusher.doomed = append(e.flusher.doomed, &logState{id: id})
 	}
-	e.opts.Progress(Progress{Phase: "segments", Done: int64(len(dirs)), Total: int64(len(dirs))})
+	e.opts.Progress(Progress{Phase: phaseSegments, Unit: unitSegments, Done: int64(len(dirs)), Total: int64(len(dirs))})
 	return nil
 }
 
@@ -62,7 +62,7 @@ func (c *segmentCheck) all(dirs []string) error {
 		if failed.Load() {
 			break
 		}
-		c.e.opts.Progress(Progress{Phase: "segments", Done: int64(i), Total: int64(len(dirs))})
+		c.e.opts.Progress(Progress{Phase: phaseSegments, Unit: unitSegments, Done: int64(i), Total: int64(len(dirs))})
 		n, err := strconv.ParseUint(dir, 10, 64)
 		if err != nil {
 			continue
