@@ -36,6 +36,7 @@ type options struct {
 	signatures string  // on, off, both
 	format     string  // markdown, json
 	dataDir    string
+	fabricated string
 	binary     string
 	profileDir string
 }
@@ -136,6 +137,8 @@ func parseFlags(args []string, all []scenario) (options, error) {
 	flags.StringVar(&o.signatures, "signatures", "both", "on: the server verifies signatures, off, or both in turn")
 	flags.StringVar(&o.format, "format", "markdown", "of the report: markdown or json")
 	flags.StringVar(&o.dataDir, "data", os.TempDir(), "directory, on the disk to measure, for temporary data (some GiB)")
+	flags.StringVar(&o.fabricated, "fabricated", "", "directory for what restart starts from, which takes minutes to make: it is "+
+		"made there if it is not yet, and kept")
 	flags.StringVar(&o.binary, "sluice", "", "binary to measure; built from ./cmd/sluice when empty")
 	flags.StringVar(&o.profileDir, "profile", "", "directory for CPU profiles, taken in an extra round")
 	if err := flags.Parse(args); err != nil {

@@ -134,30 +134,44 @@ func (m manyShards) restart() scenario {
 	}
 }
 
-// fabricate makes the data directory that all rounds start from, and removes it at the end.
+// complete is a file in a fabricated directory that is made last.
+const complete = "saved/complete"
+
+// fabricate makes the data directory that all rounds start from, and removes it at the end, unless it is to be kept.
 func (m manyShards) fabricate(ctx context.Context, s *stage) (string, error) {
+	if data := s.fabricated; data != "" {
+		if _, err := os.Stat(filepath.Join(data, complete)); err == nil {
+			return data, nil
+		}
+		return data, errors.Join(os.MkdirAll(data, 0o750), m.fill(ctx, s, data))
+	}
 	data, err := os.MkdirTemp(s.dataDir, "sluice-bench-")
 	if err != nil {
 		return "", err
 	}
 	s.cleanup = append(s.cleanup, func() error { return os.RemoveAll(data) })
+	return data, m.fill(ctx, s, data)
+}
+
+// fill makes a directory what a kill leaves.
+func (m manyShards) fill(ctx context.Context, s *stage, data string) error {
 	target, err := serveData(ctx, s.binary, data, false)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := errors.Join(m.create(ctx, target), target.Stop(stopGrace)); err != nil {
-		return "", err
+		return err
 	}
 	slog.Info("fabricating", "shards", m.streams*m.shards, "segments", m.streams*m.shards*m.segments)
 	if _, err := worker.Run(ctx, worker.Task{What: worker.Fabricate, Dir: data, Segments: m.segments, Size: 1 << 10}); err != nil {
-		return "", err
+		return err
 	}
 	for _, part := range restored {
 		if err := os.CopyFS(filepath.Join(data, "saved", part), os.DirFS(filepath.Join(data, part))); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return data, nil
+	return os.WriteFile(filepath.Join(data, complete), nil, 0o600)
 }
 
 // restored are the parts of a data directory that say what else counts in it: with them as they were, a start finds
@@ -180,6 +194,10 @@ func (m manyShards) start(ctx context.Context, s *stage, data string, cold bool)
 			return measurement{}, fmt.Errorf("emptying the page cache needs root: %w", err)
 		}
 	}
+	before, err := readClocks(func() (time.Duration, error) { return 0, nil })
+	if err != nil {
+		return measurement{}, err
+	}
 	began := time.Now()
 	target, err := serveData(ctx, s.binary, data, false)
 	if err != nil {
@@ -187,10 +205,11 @@ func (m manyShards) start(ctx context.Context, s *stage, data string, cold bool)
 	}
 	r := measurement{Seconds: time.Since(began).Seconds(), Requests: 1}
 	defer func() { err = errors.Join(err, target.Kill()) }()
-	cpu, err := target.CPU()
+	after, err := readClocks(target.CPU)
 	if err != nil {
 		return measurement{}, err
 	}
-	r.CPU = cpu.Seconds()
+	r.CPU = after.contestant.Seconds()
+	r.Others = max((after.machine-before.machine).Seconds()-r.CPU, 0) / r.Seconds
 	return r, occupies(target, &r)
 }

@@ -159,7 +159,7 @@ func (s *stage) play(ctx context.Context, sc scenario) (_ outcome, err error) {
 			}
 			runs[i] = append(runs[i], m)
 			slog.Info("measured", "scenario", sc.name, "round", n+1, "of", s.runs,
-				"contestant", contestants[i].name, "rate", fmt.Sprintf("%.0f %s", sc.rate(m), sc.unit),
+				"contestant", contestants[i].name, "rate", number(sc.rate(m))+" "+sc.unit,
 				"others_cores", fmt.Sprintf("%.2f", m.Others))
 		}
 	}
