@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +34,7 @@ that can be read keep their offsets; readers pass over those that are lost.
 Stop the server first. Without a terminal to ask on, nothing is changed unless --yes is given.
 
 Exit codes: 0 nothing was damaged, or it is repaired, 1 failed, or the answer was no, 2 wrong command line,
-3 wrong configuration.`,
+3 wrong configuration, 4 ended by a signal; whatever it was at, it can be run again.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := flags.load(cmd, nil)
@@ -49,14 +51,25 @@ Exit codes: 0 nothing was damaged, or it is repaired, 1 failed, or the answer wa
 
 func repair(cmd *cobra.Command, dir string, yes bool) error {
 	out := cmd.OutOrStdout()
+	var changing atomic.Bool
+	// At once: a repair may be cut off anywhere, and waits in places where nothing else would end it.
+	defer context.AfterFunc(cmd.Context(), func() {
+		done := "nothing was changed"
+		if changing.Load() {
+			done = "the repair has been begun and has not ended; run it again"
+		}
+		fmt.Fprintf(os.Stderr, "\nsluice: ended by a signal: %s\n", done)
+		os.Exit(exitSignal)
+	})()
 	var refused error
-	plan, err := journal.Repair(journal.RepairOptions{FS: vfs.OS(), Dir: dir, Now: time.Now(), Own: own}, func(p *journal.RepairPlan) (bool, error) {
+	plan, err := journal.Repair(journal.RepairOptions{FS: vfs.OSWithoutLinks(), Dir: dir, Now: time.Now(), Own: own}, func(p *journal.RepairPlan) (bool, error) {
 		if err := p.Write(out); err != nil {
 			return false, err
 		}
 		if !yes {
 			refused = confirm(cmd.InOrStdin(), out)
 		}
+		changing.Store(refused == nil)
 		return refused == nil, nil
 	})
 	if err = errors.Join(err, refused); err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // maxMetaBytes bounds what is read of one file of the table.
@@ -14,6 +16,9 @@ const maxMetaBytes = 4 << 30
 func (r *repairer) identify() error {
 	votes := map[uint64]int{}
 	formatID, formatErr := r.readFormat()
+	if errors.Is(formatErr, vfs.ErrLink) {
+		return formatErr
+	}
 	if formatErr == nil {
 		votes[formatID]++
 	}
@@ -89,6 +94,9 @@ func (r *repairer) readSnapshots(votes map[uint64]int) ([]foundSnapshot, error) 
 		b, err := readFile(r.fs, r.path(f.name), maxMetaBytes)
 		if err == nil {
 			f.snapshot, err = decodeSnapshot(b)
+		}
+		if errors.Is(err, vfs.ErrLink) {
+			return nil, err
 		}
 		if f.err = err; err == nil {
 			votes[f.journal]++

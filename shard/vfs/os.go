@@ -15,17 +15,29 @@ import (
 // OS returns the machine's own file system.
 func OS() FS { return osFS{} }
 
-type osFS struct{}
+// OSWithoutLinks is OS, but a file that is a symbolic link is not opened. It is for those who work, maybe as root, in a
+// directory of somebody else, who could have put links there to what is not theirs.
+func OSWithoutLinks() FS { return osFS{noLinks: unix.O_NOFOLLOW} }
+
+// ErrLink says that a file is a symbolic link that is not followed.
+var ErrLink = errors.New("it is a symbolic link, which is not followed here")
+
+type osFS struct{ noLinks int }
 
 func (osFS) Create(name string) (File, error) {
 	return open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
-func (osFS) Open(name string, write bool) (File, error) {
+func (fs osFS) Open(name string, write bool) (File, error) {
+	flag := os.O_RDONLY
 	if write {
-		return open(name, os.O_RDWR)
+		flag = os.O_RDWR
 	}
-	return open(name, os.O_RDONLY)
+	f, err := open(name, flag|fs.noLinks)
+	if fs.noLinks != 0 && errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s: %w", name, ErrLink)
+	}
+	return f, err
 }
 
 func open(name string, flag int) (File, error) {
@@ -68,8 +80,8 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+func (fs osFS) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|fs.noLinks, 0o640)
 	if err != nil {
 		return nil, err
 	}
