@@ -13,6 +13,9 @@ import (
 
 const journalDir = "journal"
 
+// maxJournalFiles bounds how many journal files there may be.
+const maxJournalFiles = 9999
+
 // journalFile is one of the files that are written in turn. Its bytes are in use while end > the checkpoint.
 type journalFile struct {
 	name       string // within the data directory

@@ -86,7 +86,7 @@ func (c Config) validate(maxAppend int) error {
 	check(c.JournalFileBytes%blockBytes == 0, "journal_file_bytes %d: must be a multiple of %d", c.JournalFileBytes, blockBytes)
 	check(c.JournalFileBytes >= smallest, "journal_file_bytes %d: must be at least %d, to hold the biggest append", c.JournalFileBytes, smallest)
 	check(c.JournalFileBytes <= 4<<30, "journal_file_bytes %d: at most 4 GiB", c.JournalFileBytes)
-	check(c.JournalFiles >= 2 && c.JournalFiles <= 9999, "journal_files %d: must be 2 to 9999", c.JournalFiles)
+	check(c.JournalFiles >= 2 && c.JournalFiles <= maxJournalFiles, "journal_files %d: must be 2 to %d", c.JournalFiles, maxJournalFiles)
 	check(c.CacheBytes >= 2*frame, "cache_bytes %d: must be at least %d, twice the biggest append", c.CacheBytes, 2*frame)
 	check(c.SegmentBytes >= 4<<10 && c.SegmentBytes <= 1<<30, "segment_bytes %d: must be 4 KiB to 1 GiB", c.SegmentBytes)
 	check(c.SegmentAge > 0, "segment_age %v: must be positive", c.SegmentAge)

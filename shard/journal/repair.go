@@ -137,6 +137,8 @@ type repairer struct {
 	writes       []newSegment
 	keeps        []string // segments that no snapshot knew
 	missingBytes int64    // size of the journal files to make
+	copies       []string // of originals
+	asideDirs    []string // that they are in
 }
 
 func (r *repairer) path(name string) string { return path.Join(r.opts.Dir, name) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // apply does what was planned.
 func (r *repairer) apply() error {
 	if err := r.keepOriginals(); err != nil {
-		return errors.Join(err, r.journal.close())
+		return errors.Join(err, r.dropOriginals(), r.journal.close())
 	}
 	if err := r.begin(); err != nil {
 		return errors.Join(err, r.journal.close())
@@ -50,6 +51,7 @@ func (r *repairer) keepOriginals() error {
 		r.plan.Aside = fmt.Sprintf("%s-%d", base, i)
 	}
 	dirs := map[string]bool{}
+	defer func() { r.asideDirs = slices.Sorted(maps.Keys(dirs)) }()
 	for name := range names {
 		info, err := r.fs.Stat(r.path(name))
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Dir {
@@ -65,6 +67,7 @@ func (r *repairer) keepOriginals() error {
 		if err := r.fs.MkdirAll(path.Dir(to)); err != nil {
 			return err
 		}
+		r.copies = append(r.copies, to)
 		if err := r.copyFile(r.path(name), to); err != nil {
 			return fmt.Errorf("keep the original of %s: %w", name, err)
 		}
@@ -75,6 +78,21 @@ func (r *repairer) keepOriginals() error {
 		}
 	}
 	return r.fs.SyncDir(r.path(""))
+}
+
+// dropOriginals removes the copies of a repair that has changed nothing: on a full disk, each attempt would leave more.
+func (r *repairer) dropOriginals() error {
+	for _, name := range r.copies {
+		if err := removeIfThere(r.fs, name); err != nil {
+			return err
+		}
+	}
+	for _, dir := range slices.Backward(r.asideDirs) { // what is in a directory comes behind it
+		if err := removeIfThere(r.fs, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // copyFile copies what can be read of a file, durably but for its name.
@@ -207,11 +225,16 @@ func (r *repairer) writeSegment(s *newSegment, dirs map[string]bool) error {
 
 // copyRun copies frames, which are checked once more.
 func (r *repairer) copyRun(w *offsetWriter, part run, index *[]indexEntry) error {
-	return part.eachIn(r.fs, r.opts.Dir, func(h *frameHeader, frame []byte, _ int64) error {
+	start := w.pos
+	err := part.eachIn(r.fs, r.opts.Dir, func(h *frameHeader, frame []byte, _ int64) error {
 		*index = addIndex(*index, h, w.pos)
 		_, err := w.Write(frame)
 		return err
 	})
+	if n, want := w.pos-start, part.end-part.pos; err == nil && n != want {
+		err = fmt.Errorf("%d bytes of %s, of which there were %d before", n, part.file, want)
+	}
+	return err
 }
 
 // makeDir makes a directory of the data directory, with the owner of that.

@@ -13,6 +13,7 @@ import (
 // repairJournal is the journal as a repair finds it.
 type repairJournal struct {
 	files      []*journalFile // by number; nil: missing
+	count      int            // how many there must be; those behind were not used yet
 	readers    map[*journalFile]salvageReader
 	found      []foundBatch // every valid batch, of other directories too
 	parts      []journalPart
@@ -48,7 +49,7 @@ func (r *repairer) openJournal(votes map[uint64]int) error {
 	for _, base := range names {
 		digits, ok := strings.CutSuffix(base, ".j")
 		i, err := strconv.Atoi(digits)
-		if !ok || err != nil || path.Join(journalDir, base) != journalFileName(i) {
+		if !ok || err != nil || i >= maxJournalFiles || path.Join(journalDir, base) != journalFileName(i) {
 			continue
 		}
 		for len(j.files) <= i {
@@ -99,16 +100,18 @@ func (r *repairer) readJournal() error {
 		return errors.New("every snapshot is damaged or missing, and the journal does not go back to the directory's beginning: " +
 			"nothing tells the names of the topics; restore " + metaDir + "/ from a backup")
 	}
-	for i := range max(len(j.files), int(r.snap.journalFiles)) {
-		if i >= len(j.files) || j.files[i] == nil {
-			r.damage(journalFileName(i), 0, "the file is missing")
-		}
-	}
+	j.count = int(r.snap.journalFiles)
 	for _, b := range j.found {
-		if r.snap.journalFiles > 0 && slices.Index(j.files, b.file) >= int(r.snap.journalFiles) {
+		i := slices.Index(j.files, b.file)
+		if i >= int(r.snap.journalFiles) && r.snap.journalFiles > 0 && !r.fold {
 			r.damage(metaDir, 0, "the newest snapshot is missing: the one there does not know %s, which has been written to", r.path(b.file.name))
 			r.fold = true
-			break
+		}
+		j.count = max(j.count, i+1)
+	}
+	for i := range j.count {
+		if i >= len(j.files) || j.files[i] == nil {
+			r.damage(journalFileName(i), 0, "the file is missing")
 		}
 	}
 	next := r.snap.checkpoint

@@ -45,7 +45,7 @@ func (r *repairer) layOut() error {
 	}
 	r.snap.journal, r.snap.epoch, r.snap.generation = r.id, r.journal.epoch, r.journal.generation
 	r.missingBytes = r.journalFileBytes()
-	r.snap.journalFiles = max(r.snap.journalFiles, uint64(len(r.journal.files)), 1)
+	r.snap.journalFiles = max(uint64(r.journal.count), 1)
 	return nil
 }
 

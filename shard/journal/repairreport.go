@@ -33,12 +33,14 @@ func (p *RepairPlan) Write(w io.Writer) error {
 	for _, note := range p.Notes {
 		fmt.Fprintf(out, "Note: %s\n", note)
 	}
-	if len(p.Moved)+len(p.Made) > 0 {
-		fmt.Fprintln(out, "Segments to be replaced or removed:")
-		each(out, p.Moved, func(s string) string { return s })
-		fmt.Fprintln(out, "Segments to be written:")
-		each(out, p.Made, func(s string) string { return s })
+	files := func(what string, names []string) {
+		if len(names) > 0 {
+			fmt.Fprintln(out, what)
+			each(out, names, func(s string) string { return s })
+		}
 	}
+	files("Segments to be replaced or removed:", p.Moved)
+	files("Segments to be written:", p.Made)
 	fmt.Fprintf(out, "The originals of all files that change are kept in %s.\n", p.Aside)
 	return out.Flush()
 }

@@ -66,7 +66,7 @@ func (f *flusher) applyReplacements() error {
 		}
 		l.mu.Unlock()
 		switch {
-		case gone || r.stored == 0: // a deleted log's directory goes as a whole
+		case gone || r.stored == 0: // all files of a deleted log are removed together
 		case s != nil:
 			f.replaced = append(f.replaced, fileKey{l.id, r.base, false})
 		default: // trimmed

@@ -44,6 +44,7 @@ func (r salvageReader) ReadAt(p []byte, off int64) (int, error) {
 // run is a stretch of a log that stands in one file, intact: frames whose offsets follow one another.
 type run struct {
 	file     string // within the data directory
+	dir      uint32 // what its frames carry
 	packed   bool   // in a compressed file: positions are those of the plain segment
 	pos, end int64  // of the first frame, and past the last
 	base     shard.Offset
@@ -79,10 +80,12 @@ func (r *run) eachIn(fsys vfs.FS, dir string, f func(h *frameHeader, frame []byt
 		if failed != nil || h.pos+h.decoded <= r.pos || h.pos >= r.end {
 			return
 		}
-		from, to := max(r.pos-h.pos, 0), min(r.end-h.pos, int64(len(frames)))
-		failed = scanFrames(bytes.NewReader(frames), r.file, from, to, to, func(fh *frameHeader, frame []byte, pos int64) (bool, error) {
-			return true, f(fh, frame, h.pos+pos)
-		})
+		s := salvage{dir: r.dir, frame: func(fh *frameHeader, frame []byte, pos int64) {
+			if pos += h.pos; failed == nil && pos >= r.pos && pos < r.end {
+				failed = f(fh, frame, pos)
+			}
+		}}
+		_ = s.scan(bytes.NewReader(frames), int64(len(frames)), 0, int64(len(frames))) // memory can be read
 	}, func(int64, error) {})
 	return errors.Join(err, failed)
 }
@@ -91,40 +94,73 @@ func (r *run) eachIn(fsys vfs.FS, dir string, f func(h *frameHeader, frame []byt
 // for those that are damaged. Behind damage it goes on at the next block that says where it belongs.
 func eachBlock(r io.ReaderAt, size, at int64, f func(h *blockHeader, at int64, frames []byte), hurt func(at int64, reason error)) error {
 	w := window{r: r, size: size}
+	pos := int64(segmentHeaderBytes) // of the frames of a block that follows directly
 	for well := true; at < size; {
 		b, err := w.at(at, blockHeaderBytes)
 		if err != nil {
 			return err
 		}
 		h, err := parseBlockHeader(b)
-		known := err == nil
-		var frames []byte
-		if known {
-			b, readErr := w.at(at, h.length())
-			if readErr != nil {
-				return readErr
+		if err != nil {
+			if well {
+				hurt(at, err)
 			}
-			stored := b[min(blockHeaderBytes, len(b)):min(h.length(), int64(len(b)))]
-			if frames, err = decodeBlock(&h, stored); err != nil {
-				frames = decodeDamaged(&h, stored)
+			next, err := nextBlock(&w, at+1)
+			if err != nil {
+				return err
 			}
+			if well {
+				h, frames, err := headlessBlock(&w, at, next, pos)
+				if err != nil {
+					return err
+				}
+				f(&h, at, frames)
+				pos += h.decoded
+			}
+			at, well = next, false
+			continue
+		}
+		if b, err = w.at(at, h.length()); err != nil {
+			return err
+		}
+		stored := b[min(blockHeaderBytes, len(b)):min(h.length(), int64(len(b)))]
+		frames, err := decodeBlock(&h, stored)
+		if err != nil {
+			frames = decodeDamaged(&h, stored)
 		}
 		if err != nil && well {
 			hurt(at, err)
 		}
-		if known {
-			f(&h, at, frames)
-		}
-		well = known
-		if known {
+		f(&h, at, frames)
+		pos = h.pos + h.decoded
+		// Behind damage, what looks like a header may be in the middle of records: anybody can put one there. Then what
+		// it says of its length is not to be followed.
+		if well = well || err == nil; well {
 			at += h.length()
-			continue
-		}
-		if at, err = nextBlock(&w, at+1); err != nil {
+		} else if at, err = nextBlock(&w, at+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// headlessBlock returns what can be had of a block whose header is damaged, and which ends at the latest where the next
+// one begins.
+func headlessBlock(w *window, at, next, pos int64) (h blockHeader, frames []byte, err error) {
+	h = blockHeader{stored: next - at - blockHeaderBytes, codec: codecZstd, decoded: maxBlockBytes, pos: pos}
+	if h.stored <= 0 {
+		return blockHeader{stored: h.stored, pos: pos}, nil, nil
+	}
+	b, err := w.at(at, blockHeaderBytes+min(h.stored, maxBlockBytes))
+	if err != nil {
+		return h, nil, err
+	}
+	stored := b[min(blockHeaderBytes, len(b)):min(h.length(), int64(len(b)))]
+	if frames = decodeDamaged(&h, stored); len(frames) == 0 {
+		frames = stored
+	}
+	h.decoded = int64(len(frames))
+	return h, frames, nil
 }
 
 // decodeDamaged returns what can be unpacked of a damaged block. Its frames have sums of their own.
@@ -157,7 +193,7 @@ func nextBlock(w *window, at int64) (int64, error) {
 }
 
 func newRun(file string, h *frameHeader, pos int64) run {
-	return run{file: file, pos: pos, end: pos + h.length, base: h.base, next: h.end(), first: h.millis, last: h.millis}
+	return run{file: file, dir: h.dir, pos: pos, end: pos + h.length, base: h.base, next: h.end(), first: h.millis, last: h.millis}
 }
 
 // salvage looks for intact frames in a stretch of a file.

@@ -124,7 +124,7 @@ func decodeSnapshot(b []byte) (*snapshot, error) {
 		}
 		s.topics = append(s.topics, t)
 	}
-	if p.bad || len(p.b) > 0 {
+	if p.bad || len(p.b) > 0 || s.journalFiles > maxJournalFiles {
 		return nil, errors.New("snapshot does not decode")
 	}
 	return s, nil
