@@ -35,7 +35,7 @@ func TestRepairLosesNothingOfABlockOfWhichOnlyTheHeaderIsDamaged(t *testing.T) {
 func TestABlockInARecordHidesNoneThatFollow(t *testing.T) {
 	forged := make([]byte, blockHeaderBytes)
 	(&blockHeader{stored: 1 << 20, decoded: 1 << 20, pos: segmentHeaderBytes, base: 1}).put(forged)
-	file, pos := make([]byte, segmentHeaderBytes), int64(segmentHeaderBytes)
+	file, pos := bytes.Repeat([]byte{0}, segmentHeaderBytes), int64(segmentHeaderBytes)
 	bodies := [][]byte{sampleFrame(), append(sampleFrame(), forged...), sampleFrame(), sampleFrame()}
 	var second int
 	for i, frames := range bodies {
