@@ -28,6 +28,10 @@ const (
 
 	// maxUnpackedBytes bounds what a compressed batch may become: a plain producer's, as ours are not compressed.
 	maxUnpackedBytes = 128 << 20
+
+	// maxBatchHeaders bounds their number: in memory an empty one takes twenty times what it takes in a batch. A
+	// batch of ours has less: no more go into 24 MiB.
+	maxBatchHeaders = 16 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -104,6 +108,7 @@ func (b *batch) records(yield func(shard.Record) bool) error {
 	}
 	d := decoder{b: body}
 	previous := b.base - 1
+	room := int64(maxBatchHeaders)
 	for n := range b.count {
 		length := d.varint()
 		if length < 0 || length > int64(len(d.b)) {
@@ -118,8 +123,10 @@ func (b *batch) records(yield func(shard.Record) bool) error {
 		r := shard.Record{Offset: b.base + shard.Offset(in.varint()), Time: time.UnixMilli(millis).UTC()}
 		r.Key, r.Value = in.varBytes(), in.varBytes()
 		headers := in.varint()
-		if headers < 0 || headers > int64(len(in.b)/2) {
+		if room -= headers; headers < 0 || headers > int64(len(in.b)/2) {
 			in.bad = true
+		} else if room < 0 {
+			return fmt.Errorf("%w: more than %d headers", errDamaged, maxBatchHeaders)
 		} else if headers > 0 {
 			r.Headers = make([]shard.Header, headers)
 			for i := range r.Headers {

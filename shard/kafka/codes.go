@@ -8,6 +8,7 @@ import (
 
 // The error codes of Kafka's protocol that mean something to us.
 const (
+	codeUnknown             = int16(kafkago.Unknown)
 	codeOffsetOutOfRange    = int16(kafkago.OffsetOutOfRange)
 	codeUnknownTopic        = int16(kafkago.UnknownTopicOrPartition)
 	codeTopicExists         = int16(kafkago.TopicAlreadyExists)
@@ -34,11 +35,11 @@ func (e *codeError) Error() string {
 	err := kafkago.Error(e.code)
 	if text := err.Title(); text != "" {
 		if e.detail != "" {
-			return fmt.Sprintf("Kafka says: %s (%d): %s", text, e.code, e.detail)
+			return fmt.Sprintf("a broker answered: %s (%d): %s", text, e.code, e.detail)
 		}
-		return fmt.Sprintf("Kafka says: %s (%d)", text, e.code)
+		return fmt.Sprintf("a broker answered: %s (%d)", text, e.code)
 	}
-	return fmt.Sprintf("Kafka says: error %d %s", e.code, e.detail)
+	return fmt.Sprintf("a broker answered: error %d %s", e.code, e.detail)
 }
 
 func asError(code int16, detail string) error {

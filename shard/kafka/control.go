@@ -145,6 +145,12 @@ func (c *control) queue(records []shard.Record, done func(shard.Offset, error)) 
 
 // queueChange appends one change and applies it. The lock is held.
 func (c *control) queueChange(ch change, done func(error)) (*entry, error) {
+	if t := ch.Topic; t != nil && t.Stage == "" {
+		// Its logs may have been opened or trimmed since the caller looked.
+		if old := c.state.topics[t.Name]; old != nil && old.ID == t.ID {
+			t.Logs = old.Logs
+		}
+	}
 	r, err := ch.encode()
 	if err != nil {
 		return nil, err

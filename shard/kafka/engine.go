@@ -245,7 +245,12 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	e.control.mu.Unlock()
 	for _, doc := range unfinished {
-		if err := e.finishDelete(ctx, doc); err != nil {
+		err := e.finishDelete(ctx, doc)
+		var answered *codeError
+		if errors.As(err, &answered) && ctx.Err() == nil && e.usable() == nil {
+			// It is gone for everybody, so the others need not wait until a broker is willing.
+			e.opts.Logger.Error("a topic that was deleted is left in Kafka; the next start tries again", "topic", doc.Kafka, "error", err)
+		} else if err != nil {
 			return fmt.Errorf("finish deleting topic %s: %w", doc.Kafka, err)
 		}
 	}
@@ -257,10 +262,10 @@ func (e *Engine) era() era {
 	return mine
 }
 
-// during gives a context that ends with ctx or with the engine.
+// during gives a context that ends with ctx, or when the engine begins to close.
 func (e *Engine) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(e.ctx, cancel)
+	stop := context.AfterFunc(e.accepting, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 

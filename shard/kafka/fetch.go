@@ -58,7 +58,7 @@ const (
 func (l *logState) fetch(ctx context.Context, pos shard.Offset, size int) (batches []*batch, err error) {
 	name := l.topic.kafka
 	err = l.e.cluster.atLeader(ctx, "fetch from "+name, name, l.topic.id, l.partition, func(n *node) error {
-		if err := l.usable(); err != nil {
+		if err := l.alive(); err != nil {
 			return err
 		}
 		answer, err := n.raw(ctx, protocol.Fetch, false, 0, encodeFetch([]wanted{{name, l.partition, pos, size}}, 0, size))
@@ -127,7 +127,7 @@ const (
 func (l *logState) offsetAt(ctx context.Context, millis int64) (offset shard.Offset, err error) {
 	name := l.topic.kafka
 	err = l.e.cluster.atLeader(ctx, "look up an offset of "+name, name, l.topic.id, l.partition, func(n *node) error {
-		if err := l.usable(); err != nil {
+		if err := l.alive(); err != nil {
 			return err
 		}
 		answer, err := n.message(ctx, &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{

@@ -93,6 +93,14 @@ func (l *logState) usable() error {
 	if err := l.e.usable(); err != nil {
 		return err
 	}
+	return l.alive()
+}
+
+// alive returns why nothing can come of what was queued. While the engine is being closed much can.
+func (l *logState) alive() error {
+	if err := l.e.Err(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
@@ -300,7 +308,7 @@ func (l *logState) observe(pos shard.Offset, batches []*batch) error {
 		if err := l.e.control.catchUp(l.e.ctx); err != nil {
 			return l.reason(err)
 		}
-		if err := l.usable(); err != nil {
+		if err := l.alive(); err != nil {
 			return err
 		}
 		newer, begun = l.look(pos, batches, true)

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,7 +17,9 @@ import (
 //
 //  1. A log has one batch under way. The next one is made when this one is settled.
 //  2. A batch whose outcome is not known is sent again as it is, with the same producer id, epoch and sequence, until a
-//     broker answers. Brokers know the last batches of a producer and do not append them twice.
+//     broker answers. Brokers know the last batches of a producer and do not append them twice. Only a batch that was
+//     refused at its first sending is given up, and its sequence free for the next one: a broker would take another
+//     batch with the sequence of one that it has for that one, and acknowledge what it has not written.
 //  3. A batch is acknowledged when all before its base offset has been looked at (log.seen), and no newer node's marker
 //     was there. Usually that is nothing: the base offset is the one expected. Other clients may write between.
 //  4. A broker that knows a newer epoch refuses the batch: the engine fails. So it does when a batch gets an offset
@@ -41,6 +44,7 @@ type flight struct {
 	bytes   []byte
 	count   int32
 	sent    time.Time
+	unsure  bool // it was sent before, and may have been appended
 }
 
 type sender struct {
@@ -189,11 +193,13 @@ func (s *sender) send(n *node, logs []*logState, flights []*flight) {
 	}
 	for i, l := range logs {
 		if err != nil {
+			flights[i].unsure = true
 			s.again(l, err)
 			continue
 		}
 		r, ok := byPlace[place{l.topic.kafka, int32(l.partition)}]
 		if !ok {
+			flights[i].unsure = true
 			s.again(l, errMalformed)
 			continue
 		}
@@ -210,7 +216,8 @@ func (s *sender) decide(l *logState, f *flight, r produced) {
 		s.e.fail(fmt.Errorf("%w (log %s: %w)", ErrSuperseded, l, asError(r.code, r.detail)))
 	case r.code == codeOutOfOrderSequence || r.code == codeDuplicateSequence:
 		s.e.fail(fmt.Errorf("%w: log %s: %w", ErrLost, l, asError(r.code, r.detail)))
-	case isRetriable(r.code):
+	case isRetriable(r.code) || r.code == codeUnknown || f.unsure:
+		f.unsure = true // brokers answer so too when they have appended, and the other replicas have not
 		s.again(l, asError(r.code, r.detail))
 	default:
 		s.refused(l, f, r)
@@ -268,7 +275,8 @@ func (s *sender) acknowledged(l *logState, f *flight, base shard.Offset) {
 	default:
 		s.working.Go(func() {
 			if err := l.inspect(s.e.ctx, base); err != nil {
-				if s.e.usable() == nil {
+				f.unsure = true
+				if l.alive() == nil {
 					s.again(l, err)
 				}
 				return
@@ -320,6 +328,8 @@ func (s *sender) later(l *logState, err error) {
 	}
 }
 
+var errNoLeader = errors.New("no broker that can be reached leads its partition, or its topic is not there any more")
+
 // seek finds the leaders of the lost logs, again and again until there are none.
 func (s *sender) seek() {
 	for {
@@ -368,7 +378,7 @@ func (s *sender) find(ctx context.Context, lost []*logState) {
 			if idle {
 				continue
 			}
-			s.later(l, nil)
+			s.later(l, fmt.Errorf("log %s: %w", l, errNoLeader))
 			continue
 		}
 		s.schedule(l)
