@@ -42,7 +42,7 @@ type node struct {
 	mu     sync.Mutex // guards what follows
 	idle   []*conn
 	shut   bool
-	failed bool // the last request came to nothing
+	failed bool // the last request came to nothing, and not because its caller gave up
 }
 
 const maxIdleConns = 8
@@ -78,9 +78,11 @@ func (n *node) close() {
 // use calls do with a connection, and keeps the connection if it succeeds.
 func (n *node) use(ctx context.Context, do func(*conn) error) (err error) {
 	defer func() {
-		n.mu.Lock()
-		n.failed = err != nil
-		n.mu.Unlock()
+		if err == nil || ctx.Err() == nil {
+			n.mu.Lock()
+			n.failed = err != nil
+			n.mu.Unlock()
+		}
 	}()
 	n.mu.Lock()
 	var c *conn
@@ -137,7 +139,7 @@ func (n *node) message(ctx context.Context, msg protocol.Message) (answer protoc
 		answer, err = c.message(ctx, n.c.timeout, spoken[msg.ApiKey()], msg)
 		return err
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		n.forgetIdle()
 	}
 	return answer, err
@@ -149,7 +151,7 @@ func (n *node) raw(ctx context.Context, key protocol.ApiKey, flexible bool, pati
 		answer, err = c.raw(ctx, n.c.timeout+patience, key, spoken[key], flexible, pieces...)
 		return err
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		n.forgetIdle()
 	}
 	return answer, err
@@ -379,9 +381,19 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// patienceWith is how long an ordinary thing may go wrong before it is worth a word. Brokers that answer may be electing a
+// leader, or making the topic of their transactions.
+func patienceWith(err error) time.Duration {
+	var answered *codeError
+	if errors.As(err, &answered) {
+		return 15 * time.Second
+	}
+	return 5 * time.Second
+}
+
 // repeat calls do until it succeeds or fails for good.
 func (c *cluster) repeat(ctx context.Context, what string, do func() error) error {
-	said := time.Now()
+	began, said := time.Now(), time.Time{}
 	for n := 0; ; n++ {
 		err := do()
 		if err == nil {
@@ -393,7 +405,7 @@ func (c *cluster) repeat(ctx context.Context, what string, do func() error) erro
 		if !isTransient(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if time.Since(said) > 5*time.Second {
+		if time.Since(began) > patienceWith(err) && time.Since(said) > complainEach {
 			said = time.Now()
 			c.logger.Warn("Kafka does not do what it is asked; trying on", "what", what, "attempts", n+1, "error", err)
 		}

@@ -31,6 +31,8 @@ type poller struct {
 	mu      sync.Mutex // guards what follows
 	watched map[*logState]struct{}
 	asking  map[*node]struct{}
+
+	complained time.Time
 }
 
 func newPoller(e *Engine) *poller {
@@ -154,6 +156,7 @@ func (p *poller) ask(n *node, logs []*logState) {
 			p.e.cluster.forget(l.topic.kafka)
 		}
 	}
+	refused := false // such an answer comes at once
 	for _, r := range results {
 		l := byPlace[place{r.topic, r.partition}]
 		if l == nil {
@@ -162,19 +165,37 @@ func (p *poller) ask(n *node, logs []*logState) {
 		switch {
 		case r.code == codeOffsetOutOfRange:
 			// Read says why, and looks further on.
+			refused = true
 			_, _ = l.outside(p.e.ctx, from[l].from)
 		case r.code != 0:
+			refused = true
 			p.e.cluster.forget(r.topic)
+			if !isRetriable(r.code) {
+				p.complain(l, asError(r.code, ""))
+			}
 		case len(r.set) > 0:
 			p.take(l, from[l], r.set)
 		}
 	}
-	if err != nil {
+	if err != nil || refused {
 		wait = pollPause
 	} else {
 		wait = time.Until(began.Add(pollSpace + time.Duration(len(logs))*pollSpaceLog))
 	}
 	_ = pause(p.e.ctx, wait) // the loop looks at its end
+}
+
+// complain says that a log cannot be watched, and not too often.
+func (p *poller) complain(l *logState, err error) {
+	p.mu.Lock()
+	due := time.Since(p.complained) > complainEach
+	if due {
+		p.complained = time.Now()
+	}
+	p.mu.Unlock()
+	if due {
+		p.e.opts.Logger.Warn("Kafka does not say what is new in a log; who waits for it goes on waiting", "log", l.String(), "error", err)
+	}
 }
 
 func (p *poller) take(l *logState, w wanted, set []byte) {
