@@ -72,7 +72,7 @@ func (d *dialer) introduce(ctx context.Context, c *conn, address string) error {
 		}
 		secret := tls.Client(c.net, config)
 		if err := secret.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("TLS: %w", err)
+			return fmt.Errorf("begin TLS: %w", err)
 		}
 		c.net = secret
 	}
@@ -110,7 +110,7 @@ func checkVersions(keys []apiversions.ApiKeyResponse) error {
 func authenticate(ctx context.Context, c *conn, timeout time.Duration, mechanism sasl.Mechanism) error {
 	answer, err := c.message(ctx, timeout, saslHandshakeVersion, &saslhandshake.Request{Mechanism: mechanism.Name()})
 	if err != nil {
-		return fmt.Errorf("SASL handshake: %w (a listener that expects TLS closes like this)", err)
+		return fmt.Errorf("begin SASL: %w (a listener that expects TLS closes like this)", err)
 	}
 	handshake := answer.(*saslhandshake.Response)
 	if handshake.ErrorCode != 0 {
@@ -123,7 +123,7 @@ func authenticate(ctx context.Context, c *conn, timeout time.Duration, mechanism
 	for {
 		answer, err := c.message(ctx, timeout, saslAuthenticateVersion, &saslauthenticate.Request{AuthBytes: say})
 		if err != nil {
-			return fmt.Errorf("SASL: %w", err)
+			return fmt.Errorf("go on with SASL: %w", err)
 		}
 		step := answer.(*saslauthenticate.Response)
 		if step.ErrorCode != 0 {

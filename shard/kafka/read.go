@@ -116,7 +116,7 @@ func (l *logState) collect(batches []*batch, from shard.Offset, limit shard.Limi
 	var out []shard.Record
 	size := 0
 	full := false
-	var floor time.Time
+	floor := time.UnixMilli(0).UTC() // other clients give what times they like
 	for i, b := range batches {
 		kind := l.e.kindOf(b, starts)
 		if kind == noRecords || kind == newerEra {
