@@ -322,3 +322,16 @@ func yamlKeys(of reflect.Type, path string) (keys []string) {
 	}
 	return keys
 }
+
+func TestPasswordForKafkaThatCanBeReadOnTheWayIsWarnedAbout(t *testing.T) {
+	c := Default()
+	c.Log.Engine = "kafka"
+	c.Log.Kafka.SASL = kafka.SASLConfig{Mechanism: "plain", User: "u", Password: "secret"}
+	if got := c.Warnings(); len(got) != 1 || !strings.Contains(got[0], "can be read") || strings.Contains(got[0], "secret") {
+		t.Errorf("%q", got)
+	}
+	c.Log.Kafka.TLS.Enabled = true
+	if got := c.Warnings(); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}

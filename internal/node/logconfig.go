@@ -38,7 +38,7 @@ func (c LogConfig) Validate() error {
 	return errors.Join(problem, c.Embedded.Validate(), within("kafka", c.Kafka.Validate()))
 }
 
-// warning tells of settings that have no effect, so that nobody relies on them.
+// warning tells of settings that have no effect, so that nobody relies on them, and of a password that can be read.
 func (c LogConfig) warning() string {
 	defaults := defaultLogConfig()
 	switch {
@@ -46,6 +46,8 @@ func (c LogConfig) warning() string {
 		return "the embedded engine has settings, which mean nothing with engine: kafka"
 	case c.Engine == engineEmbedded && !reflect.DeepEqual(c.Kafka, defaults.Kafka):
 		return "kafka has settings, which mean nothing without engine: kafka"
+	case c.Engine == engineKafka && c.Kafka.SASL.Mechanism == "plain" && !c.Kafka.TLS.Enabled:
+		return "kafka.sasl.mechanism is plain and kafka.tls is not enabled; the password can be read on the way"
 	default:
 		return ""
 	}
