@@ -13,7 +13,12 @@ import (
 )
 
 func repairOptions(fs vfs.FS) RepairOptions {
-	return RepairOptions{FS: fs, Dir: "/data", Now: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)}
+	own := func(name, like string) error {
+		_, err := fs.Stat(name)
+		_, likeErr := fs.Stat(like)
+		return errors.Join(err, likeErr)
+	}
+	return RepairOptions{FS: fs, Dir: "/data", Now: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Own: own}
 }
 
 func agree(*RepairPlan) (bool, error) { return true, nil }

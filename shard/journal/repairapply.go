@@ -220,7 +220,7 @@ func (r *repairer) writeSegment(s *newSegment, dirs map[string]bool) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	return r.opts.Own(tmp, r.path(formatName))
+	return r.opts.Own(tmp, r.path("")) // FORMAT may be missing
 }
 
 // copyRun copies frames, which are checked once more.

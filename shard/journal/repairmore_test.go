@@ -97,3 +97,17 @@ func TestARepairThatHasNoRoomForTheOriginalsChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestRepairWritesSegmentsWhereFormatIsMissing(t *testing.T) {
+	mem, values := compressedDir(t, 120)
+	flip(t, mem, "/data/"+compressedName(1, 0), segmentHeaderBytes+20)
+	if err := mem.Remove("/data/" + formatName); err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := Repair(repairOptions(mem), agree); err != nil || len(plan.Made) == 0 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	e := mustOpen(t, harmOptions(mem))
+	defer e.Close()
+	wantValues(t, e, "a", values)
+}
