@@ -41,7 +41,7 @@ func fault(err error, name firehose.Name) error {
 	case errors.Is(err, shard.ErrTooLarge):
 		return wire.Faultf(invalidArgument, "%s", err)
 	case errors.Is(err, shard.ErrNoSpace):
-		return unavailable(textNoSpace(err))
+		return unavailable(wire.TextNoSpace(shard.Room(err)))
 	case errors.Is(err, shard.ErrClosed), errors.Is(err, firehose.ErrClosed):
 		return unavailable("The server is shutting down.")
 	}
@@ -50,10 +50,4 @@ func fault(err error, name firehose.Name) error {
 
 func unavailable(text string) error {
 	return &wire.Fault{Code: serviceUnavailable, Message: text, Status: http.StatusServiceUnavailable}
-}
-
-// textNoSpace tells a client what it can know of a full disk, which is not where it is.
-func textNoSpace(err error) string {
-	return "There is no space left on the server's disk (" + shard.Room(err) + "). Reads, deliveries and deletions go on; " +
-		"writing works again when there is room: free space on that disk, delete streams, or keep records for a shorter time."
 }

@@ -1,9 +1,7 @@
 package kinesis
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
@@ -50,27 +48,25 @@ func fault(err error, name stream.Name, shardID string) error {
 	case errors.Is(err, shard.ErrTooLarge):
 		return wire.Faultf(invalidArgument, "%s", err)
 	case errors.Is(err, shard.ErrNoSpace):
-		return &wire.Fault{Code: serviceUnavailable, Message: textNoSpace(err), Status: http.StatusServiceUnavailable}
+		return &wire.Fault{Code: serviceUnavailable, Message: wire.TextNoSpace(shard.Room(err)), Status: http.StatusServiceUnavailable}
 	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
 		return &wire.Fault{Code: serviceUnavailable, Message: textClosing, Status: http.StatusServiceUnavailable}
 	}
 	return err // not foreseen: it is logged, and the client learns that it is not to blame
 }
 
-// recordFault is fault for one record among many, which has a code and a text but no status.
-func (a *api) recordFault(ctx context.Context, err error, name stream.Name, shardID string) (code, text string) {
+// recordFault is fault for one record among many, which has a code and a text but no status. One that is not foreseen
+// is to be logged.
+func recordFault(err error, name stream.Name, shardID string) (code, text string, foreseen bool) {
 	switch {
 	case errors.Is(err, stream.ErrThroughputExceeded):
-		return throughputExceeded, rateExceeded(name, shardID)
+		return throughputExceeded, rateExceeded(name, shardID), true
 	case errors.Is(err, shard.ErrNoSpace):
-		return internalFailure, textNoSpace(err)
+		return internalFailure, wire.TextNoSpace(shard.Room(err)), true
 	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
-		return internalFailure, textClosing
+		return internalFailure, textClosing, true
 	}
-	if ctx.Err() == nil {
-		a.logger.Error("record not written", slog.String("stream", name.String()), slog.Any("error", err))
-	}
-	return internalFailure, textInternal
+	return internalFailure, textInternal, false
 }
 
 func notFound(name stream.Name) error {
@@ -83,10 +79,4 @@ func shardNotFound(name stream.Name, shardID string) error {
 
 func rateExceeded(name stream.Name, shardID string) string {
 	return "Rate exceeded for shard " + shardID + " in stream " + name.Name + " under account " + name.Account + "."
-}
-
-// textNoSpace tells a client what it can know of a full disk, which is not where it is.
-func textNoSpace(err error) string {
-	return "There is no space left on the server's disk (" + shard.Room(err) + "). Reads, deliveries and deletions go on; " +
-		"writing works again when there is room: free space on that disk, delete streams, or keep records for a shorter time."
 }

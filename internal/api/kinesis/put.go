@@ -3,6 +3,7 @@ package kinesis
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -152,8 +153,15 @@ func (a *api) putRecords(ctx context.Context, c wire.Caller, in *PutRecordsInput
 			out.Failed++
 		}
 	}
+	logged := false // once for a request: an engine that fails refuses hundreds of records, all for the same reason
 	out.fault = func(err error, shardID string) (code, text string) {
-		return a.recordFault(ctx, err, name, shardID)
+		code, text, foreseen := recordFault(err, name, shardID)
+		if !foreseen && !logged && ctx.Err() == nil {
+			logged = true
+			a.logger.Error("records not written", slog.String("stream", name.String()), slog.Int("refused", out.Failed),
+				slog.Any("error", err))
+		}
+		return code, text
 	}
 	return nil
 }

@@ -215,3 +215,9 @@ func AsFault(err error) (*Fault, bool) {
 	}
 	return Internal(), false
 }
+
+// TextNoSpace tells a client what it can know of a full disk, which is not where it is. Room is shard.Room's.
+func TextNoSpace(room string) string {
+	return "There is no space left on the server's disk (" + room + "). Reads, deliveries and deletions go on; " +
+		"writing works again when there is room: free space on that disk, delete streams, or keep records for a shorter time."
+}
