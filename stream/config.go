@@ -108,6 +108,17 @@ func (c StreamConfig) fields(limits *Limits) []limitField {
 	}
 }
 
+// OwnLimits is how many streams have limits of their own.
+func (c *Config) OwnLimits() int {
+	n := 0
+	for _, s := range c.Streams {
+		if s.Limits != "" || s.WriteBytes != nil || s.WriteRecords != nil || s.ReadBytes != nil || s.ReadCalls != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // settingsFor are what the logs of the named stream are told.
 func (c *Config) settingsFor(name string) shard.Settings {
 	settings := shard.Settings{RetentionBytes: c.RetentionBytes}

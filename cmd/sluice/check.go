@@ -52,7 +52,7 @@ func report(w io.Writer, c *node.Config) {
 	} else {
 		fmt.Fprint(w, "  not limit shards")
 	}
-	if n := len(c.Streams.Streams); n > 0 {
+	if n := c.Streams.OwnLimits(); n > 0 {
 		fmt.Fprintf(w, ", but for %d with limits of their own", n)
 	}
 	fmt.Fprintln(w)

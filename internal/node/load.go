@@ -79,8 +79,14 @@ func decode(file string, data []byte, into *Config) error {
 var (
 	yamlLine    = regexp.MustCompile(`^(?:yaml: )?(?:while .*: )?line (\d+): (.*)$`)
 	yamlUnknown = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+	yamlKind    = regexp.MustCompile("^cannot unmarshal !!\\S+ `(.*)` into (\\S+)$")
 	yamlTwice   = regexp.MustCompile(`^mapping key "([^"]+)" already defined at line (\d+)$`)
 )
+
+// kinds are what a setting of a type in Go is, for people.
+var kinds = map[string]string{
+	"time.Duration": "a duration like 30s or 1h30m", "int": "a whole number", "int64": "a whole number", "bool": "true or false",
+}
 
 // fileError puts the decoder's messages in the form file:line: what is wrong, one a line.
 func fileError(file string, err error) error {
@@ -97,6 +103,9 @@ func fileError(file string, err error) error {
 		}
 		if m := yamlUnknown.FindStringSubmatch(message); m != nil {
 			message = fmt.Sprintf("there is no setting %q here", m[1])
+		}
+		if m := yamlKind.FindStringSubmatch(message); m != nil && kinds[m[2]] != "" {
+			message = fmt.Sprintf("%q is not %s", m[1], kinds[m[2]])
 		}
 		if m := yamlTwice.FindStringSubmatch(message); m != nil {
 			message = fmt.Sprintf("%q is set already in line %s", m[1], m[2])

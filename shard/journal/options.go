@@ -72,7 +72,13 @@ func DefaultConfig() Config {
 }
 
 // Validate says what is wrong with the settings.
-func (c Config) Validate() error { return c.validate(shard.MaxAppendBytes) }
+func (c Config) Validate() error {
+	err := c.validate(shard.MaxAppendBytes)
+	if c.ScrubInterval > 0 && c.ScrubInterval < time.Minute { // tests are in a hurry, operators are not
+		err = errors.Join(err, fmt.Errorf("scrub_interval %v: must be at least a minute; 0s turns it off", c.ScrubInterval))
+	}
+	return err
+}
 
 func (c Config) validate(maxAppend int) error {
 	frame := maxFrameBytes(maxAppend)
@@ -93,8 +99,8 @@ func (c Config) validate(maxAppend int) error {
 	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
 	check(c.Compression == compressionZstd || c.Compression == compressionOff, "compression %q: must be %s or %s",
 		c.Compression, compressionZstd, compressionOff)
-	check(c.ScrubInterval >= 0, "scrub_interval %v: must not be negative; 0 turns it off", c.ScrubInterval)
-	check(c.ScrubBytesPerSecond >= 64<<10, "scrub_bytes_per_second %d: must be at least 64 KiB; scrub_interval: 0 turns it off",
+	check(c.ScrubInterval >= 0, "scrub_interval %v: must not be negative; 0s turns it off", c.ScrubInterval)
+	check(c.ScrubBytesPerSecond >= 64<<10, "scrub_bytes_per_second %d: must be at least 64 KiB; scrub_interval: 0s turns it off",
 		c.ScrubBytesPerSecond)
 	check(c.MinFreeBytes >= 0, "min_free_bytes %d: must not be negative", c.MinFreeBytes)
 	check(c.WarnFreeBytes >= 0, "warn_free_bytes %d: must not be negative", c.WarnFreeBytes)
