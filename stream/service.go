@@ -93,8 +93,8 @@ func (s *Service) Close() error {
 }
 
 // adoptLogs tells the logs of the streams in the catalog their settings, which the engine forgets when it ends, and
-// deletes the topics that no stream has, if the catalog is complete. A document that cannot be read is an error: its topic must not be taken for
-// an orphan.
+// deletes the topics that no stream has, if the catalog is complete. A document that cannot be read is an error: its
+// topic must not be taken for an orphan.
 func (s *Service) adoptLogs(ctx context.Context) error {
 	owned := map[string]shard.Settings{}
 	for _, e := range s.catalog.All(kind) {
