@@ -98,6 +98,7 @@ func TestMistakesInTheFileAreToldWithTheirLine(t *testing.T) {
 		{"an unknown key of a stream", "streams:\n  a:\n    limit: off\n", `sluice.yaml:3: there is no setting "limit" here`},
 		{"a key twice", "data: a\nadmin: b\ndata: c\n", `sluice.yaml:3: "data" is set already in line 1`},
 		{"a wrong kind", "region: r\nlog:\n  journal_files: many\n", `sluice.yaml:3: "many" is not a whole number`},
+		{"a duration without a unit", "log:\n  scrub_interval: 0\n", `sluice.yaml:2: "0" is not a duration like 30s or 1h30m`},
 		{"a wrong duration", "\nshutdown_grace: soon\n", `sluice.yaml:2: "soon" is not a duration like 30s or 1h30m`},
 		{"broken YAML", "listen: [\n", "sluice.yaml:"},
 		{"two documents", "listen: a:1\n---\nlisten: b:2\n", "sluice.yaml:2: a second document"},

@@ -141,6 +141,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		"segment_bytes":      func(c *Config) { c.SegmentBytes = 2 << 30 },
 		"segment_age":        func(c *Config) { c.SegmentAge = -1 },
 		"max_open_files":     func(c *Config) { c.MaxOpenFiles = 1 },
+		"scrub_interval":     func(c *Config) { c.ScrubInterval = time.Nanosecond },
 		"min_free_bytes":     func(c *Config) { c.MinFreeBytes = -1 },
 	} {
 		c := DefaultConfig()
