@@ -233,7 +233,7 @@ func (c *compressor) leave() {
 func (c *compressor) uses(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.using == id
+	return c.using != 0 && c.using == id // a directory without logs is removed as that of log 0
 }
 
 // usesDir tells whether the compressor works in a directory of segments.

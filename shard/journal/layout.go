@@ -45,13 +45,20 @@ func parseSegmentName(name string) (key fileKey, ok bool) {
 	if !ok || len(digits) != 20 {
 		return fileKey{}, false
 	}
-	id, err := strconv.ParseUint(number, 10, 64)
+	id, ok := parseNumber(number)
+	if !ok {
+		return fileKey{}, false
+	}
+	base, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil {
 		return fileKey{}, false
 	}
-	base, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || base < 0 {
-		return fileKey{}, false
-	}
 	return fileKey{id, shard.Offset(base), compressed}, true
+}
+
+// parseNumber parses a number as dirName and segmentName write it, and no other way: or a file would be taken for one
+// that is missing.
+func parseNumber(s string) (n uint64, ok bool) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil && (s[0] != '0' || s == "0")
 }

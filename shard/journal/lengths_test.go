@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -130,9 +131,76 @@ func TestNamesOfSegmentsAreReadAsTheyAreWritten(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, ok)
 		}
 	}
-	for _, name := range []string{"", "x.seg", "1-2.seg", "1-00000000000000000001", "-00000000000000000001.seg", "1-0000000000000000000x.segz"} {
+	for _, name := range []string{"", "x.seg", "1-2.seg", "1-00000000000000000001", "-00000000000000000001.seg", "1-0000000000000000000x.segz",
+		"01-00000000000000000001.seg", "1-+0000000000000000001.seg", "1-99999999999999999999.seg"} {
 		if key, ok := parseSegmentName(name); ok {
 			t.Errorf("%q is taken for %v", name, key)
 		}
+	}
+}
+
+// Names like those that are written, but not the same, neither hide what is missing nor are in the way.
+func TestStrangeNamesAmongTheSegmentsChangeNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.eager = true
+	e := mustOpen(t, opts)
+	values := fill(t, mustLog(t, e, "a"), 20)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"00", "+1", "0x1", "288230376151711744", "x"} { // the long one is 2⁵⁸, whose first log is 2⁶⁴
+		left := mem.CrashClone(0)
+		if err := left.MkdirAll("/data/" + shardsDir + "/" + dir); err != nil {
+			t.Fatal(err)
+		}
+		opts.FS = left
+		e, err := Open(opts)
+		if dir[0] == '2' {
+			wantDamage(t, e, err, "/data/"+shardsDir+"/"+dir, 0)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("with a directory %q: %v", dir, err)
+		}
+		wantValues(t, e, "a", values)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := "/data/" + logDir(1) + "/"
+	file := segmentFiles(t, mem, 1)[0]
+	if err := mem.Rename(dir+file, dir+"0"+file); err != nil {
+		t.Fatal(err)
+	}
+	opts.FS = mem
+	e, err := Open(opts)
+	wantDamage(t, e, err, dir+file, 0)
+}
+
+func TestTheDirectoryOfTheFirstLogsGoesWithThem(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.Compression = compressionOff
+	e := mustOpen(t, opts)
+	if err := e.Create(t.Context(), "many", logsPerDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Delete(t.Context(), "many"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.MkdirAll("/data/" + dirName(0)); err != nil { // as a process leaves it that is killed before it removes it
+		t.Fatal(err)
+	}
+	e = mustOpen(t, opts)
+	eventually(t, "the directory is gone", func() bool {
+		_, err := mem.Stat("/data/" + dirName(0))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package journal
 import (
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -63,8 +62,9 @@ func (c *segmentCheck) all(dirs []string) error {
 			break
 		}
 		c.e.opts.Progress(Progress{Phase: phaseSegments, Unit: unitSegments, Done: int64(i), Total: int64(len(dirs))})
-		n, err := strconv.ParseUint(dir, 10, 64)
-		if err != nil {
+		n, ok := parseNumber(dir)
+		if !ok {
+			c.e.opts.Logger.Warn("this does not belong here", "file", c.e.path(path.Join(shardsDir, dir)))
 			continue
 		}
 		c.seen[n] = true
@@ -82,7 +82,7 @@ func (c *segmentCheck) all(dirs []string) error {
 // dir checks the logs whose segments are in a directory.
 func (c *segmentCheck) dir(n uint64) error {
 	next := c.e.table.nextLog
-	if n*logsPerDir >= next {
+	if n >= (next+logsPerDir-1)/logsPerDir {
 		return c.e.corrupt(dirName(n), 0, "no log of this number was ever made")
 	}
 	names, err := c.e.opts.FS.List(c.e.path(dirName(n)))
