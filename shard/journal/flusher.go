@@ -22,6 +22,7 @@ type flusher struct {
 	e       *Engine
 	kicked  chan struct{}
 	stopped chan struct{} // closed by the engine to end run
+	begun   time.Time
 
 	mu        sync.Mutex // guards what follows; no other lock is taken under it
 	heap      logHeap    // logs with unflushed entries, by the LSN of the oldest one
@@ -39,7 +40,7 @@ type flusher struct {
 	started  uint64        // number of the last round of work
 	finished atomic.Uint64 // number of the last round of work that has ended
 	fewFiles atomic.Bool   // there was no space for another journal file
-	lastTry  atomic.Int64  // when the full disk was last looked at, in nanoseconds
+	lastTry  atomic.Int64  // when the full disk was last looked at, in time since begun: a clock that is set back changes nothing
 	isFull   atomic.Bool   // full != nil
 	low      atomic.Bool   // there is little space, see watchSpace
 
@@ -63,7 +64,7 @@ type flusher struct {
 
 func newFlusher(e *Engine) *flusher {
 	return &flusher{
-		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}),
+		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}), begun: time.Now(),
 		dirty: map[*openFile]struct{}{}, dirs: map[uint64]bool{}, newFiles: map[uint64]struct{}{}, sinceFree: freeEvery,
 		behind: writebacks{files: e.files, most: min(behindFiles, e.opts.MaxOpenFiles/4)},
 	}

@@ -38,7 +38,7 @@ func (f *flusher) setFull(err error) {
 	if err == nil && was == nil {
 		return
 	}
-	f.lastTry.Store(time.Now().UnixNano())
+	f.lastTry.Store(int64(time.Since(f.begun)))
 	f.e.queue.setFull(err)
 	f.e.budget.setFull(err)
 	switch {
@@ -117,7 +117,7 @@ func (f *flusher) refuse() error {
 	if !f.isFull.Load() {
 		return nil
 	}
-	now := time.Now().UnixNano()
+	now := int64(time.Since(f.begun))
 	last := f.lastTry.Load()
 	if now-last >= int64(f.e.opts.SpaceRetry) && f.lastTry.CompareAndSwap(last, now) {
 		signal(f.kicked)
