@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"math"
 	"path"
 	"strings"
 	"testing"
@@ -139,10 +140,11 @@ func TestSettingsAreChecked(t *testing.T) {
 		"journal_files":      func(c *Config) { c.JournalFiles = 1 },
 		"cache_bytes":        func(c *Config) { c.CacheBytes = 1 << 20 },
 		"segment_bytes":      func(c *Config) { c.SegmentBytes = 2 << 30 },
-		"segment_age":        func(c *Config) { c.SegmentAge = -1 },
+		"segment_age":        func(c *Config) { c.SegmentAge = 3600 }, // a number without a unit: nanoseconds
 		"max_open_files":     func(c *Config) { c.MaxOpenFiles = 1 },
 		"scrub_interval":     func(c *Config) { c.ScrubInterval = time.Nanosecond },
 		"min_free_bytes":     func(c *Config) { c.MinFreeBytes = -1 },
+		"warn_free_bytes":    func(c *Config) { c.WarnFreeBytes = math.MaxInt64 },
 	} {
 		c := DefaultConfig()
 		change(&c)

@@ -53,6 +53,13 @@ const (
 
 func (c *Config) compresses() bool { return c.Compression == compressionZstd }
 
+const (
+	// minSegmentAge keeps every flush from making a segment of its own.
+	minSegmentAge = 100 * time.Millisecond
+	// maxFreeBytes is more than any disk has, and little enough to reckon with.
+	maxFreeBytes = 1 << 60
+)
+
 // DefaultConfig returns the settings for a server of moderate size.
 func DefaultConfig() Config {
 	return Config{
@@ -95,15 +102,15 @@ func (c Config) validate(maxAppend int) error {
 	check(c.JournalFiles >= 2 && c.JournalFiles <= maxJournalFiles, "journal_files %d: must be 2 to %d", c.JournalFiles, maxJournalFiles)
 	check(c.CacheBytes >= 2*frame, "cache_bytes %d: must be at least %d, twice the biggest append", c.CacheBytes, 2*frame)
 	check(c.SegmentBytes >= 4<<10 && c.SegmentBytes <= 1<<30, "segment_bytes %d: must be 4 KiB to 1 GiB", c.SegmentBytes)
-	check(c.SegmentAge > 0, "segment_age %v: must be positive", c.SegmentAge)
+	check(c.SegmentAge >= minSegmentAge, "segment_age %v: must be at least %v; a number needs a unit, as in 1h", c.SegmentAge, minSegmentAge)
 	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
 	check(c.Compression == compressionZstd || c.Compression == compressionOff, "compression %q: must be %s or %s",
 		c.Compression, compressionZstd, compressionOff)
 	check(c.ScrubInterval >= 0, "scrub_interval %v: must not be negative; 0s turns it off", c.ScrubInterval)
 	check(c.ScrubBytesPerSecond >= 64<<10, "scrub_bytes_per_second %d: must be at least 64 KiB; scrub_interval: 0s turns it off",
 		c.ScrubBytesPerSecond)
-	check(c.MinFreeBytes >= 0, "min_free_bytes %d: must not be negative", c.MinFreeBytes)
-	check(c.WarnFreeBytes >= 0, "warn_free_bytes %d: must not be negative", c.WarnFreeBytes)
+	check(c.MinFreeBytes >= 0 && c.MinFreeBytes <= maxFreeBytes, "min_free_bytes %d: must be 0 to %d", c.MinFreeBytes, int64(maxFreeBytes))
+	check(c.WarnFreeBytes >= 0 && c.WarnFreeBytes <= maxFreeBytes, "warn_free_bytes %d: must be 0 to %d", c.WarnFreeBytes, int64(maxFreeBytes))
 	return errors.Join(errs...)
 }
 

@@ -124,8 +124,11 @@ func decodeSnapshot(b []byte) (*snapshot, error) {
 		}
 		s.topics = append(s.topics, t)
 	}
-	if p.bad || len(p.b) > 0 || s.journalFiles > maxJournalFiles {
+	if p.bad || len(p.b) > 0 {
 		return nil, errors.New("snapshot does not decode")
+	}
+	if s.journalFiles < 1 || s.journalFiles > maxJournalFiles {
+		return nil, fmt.Errorf("snapshot with %d journal files", s.journalFiles)
 	}
 	return s, nil
 }
