@@ -124,6 +124,9 @@ func (f *flusher) work() error {
 	f.finished.Store(round)
 	if err == nil {
 		f.setFull(low)
+		if f.moreDue() {
+			signal(f.kicked)
+		}
 		return nil
 	}
 	if isFullError(err) {
@@ -151,71 +154,6 @@ func (f *flusher) finish() error {
 		return nil
 	}
 	return err
-}
-
-// flushDue flushes the logs that have enough, and as many old ones as the cache needs.
-func (f *flusher) flushDue() error {
-	for {
-		f.mu.Lock()
-		if len(f.ready) == 0 {
-			f.ready = nil
-			f.mu.Unlock()
-			break
-		}
-		l := f.ready[0]
-		f.ready = f.ready[1:]
-		l.ready = false
-		f.mu.Unlock()
-		if err := f.flushLog(l); err != nil {
-			return f.again(l, err)
-		}
-	}
-	wasFull := f.isFull.Load()
-	for {
-		_, waiting := f.e.budget.state()
-		f.mu.Lock()
-		var l *logState
-		if len(f.heap) > 0 && (wasFull || waiting || f.e.opts.eager || f.unflushed > f.e.opts.CacheBytes/2) {
-			l = f.heap[0]
-		}
-		f.mu.Unlock()
-		if l == nil {
-			return nil
-		}
-		wasFull = false
-		if err := f.flushLog(l); err != nil {
-			return err
-		}
-	}
-}
-
-// again puts a log back that could not be flushed.
-func (f *flusher) again(l *logState, err error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !l.ready {
-		l.ready = true
-		f.ready = append(f.ready, l)
-	}
-	return err
-}
-
-// flushBefore flushes all logs that have entries before an LSN.
-func (f *flusher) flushBefore(at lsn) error {
-	for {
-		f.mu.Lock()
-		var l *logState
-		if len(f.heap) > 0 && f.heap[0].since < at {
-			l = f.heap[0]
-		}
-		f.mu.Unlock()
-		if l == nil {
-			return nil
-		}
-		if err := f.flushLog(l); err != nil {
-			return err
-		}
-	}
 }
 
 // maxChunk is what is flushed with one write, unless a single entry is bigger. The log's lock, for which a commit may have

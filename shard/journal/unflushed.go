@@ -114,3 +114,83 @@ func (l *logState) unflushedAt() int {
 	}
 	return n
 }
+
+// flushDue flushes the logs that have enough, and as many old ones as the cache needs, but no longer than until the journal
+// should be emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits
+// would have to wait for all of it.
+func (f *flusher) flushDue() error {
+	for !f.journalLow() {
+		f.mu.Lock()
+		if len(f.ready) == 0 {
+			f.ready = nil
+			f.mu.Unlock()
+			break
+		}
+		l := f.ready[0]
+		f.ready = f.ready[1:]
+		l.ready = false
+		f.mu.Unlock()
+		if err := f.flushLog(l); err != nil {
+			return f.again(l, err)
+		}
+	}
+	// Whether a disk that was full has room again, a write must show.
+	for wasFull := f.isFull.Load(); wasFull || !f.journalLow(); wasFull = false {
+		l := f.oldestDue(wasFull)
+		if l == nil {
+			return nil
+		}
+		if err := f.flushLog(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldestDue returns the log with the oldest unflushed entry, if the cache needs it flushed, or if any is wanted.
+func (f *flusher) oldestDue(anyway bool) *logState {
+	_, waiting := f.e.budget.state()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.heap) > 0 && (anyway || waiting || f.e.opts.eager || f.unflushed > f.e.opts.CacheBytes/2) {
+		return f.heap[0]
+	}
+	return nil
+}
+
+// moreDue tells whether flushDue has left something.
+func (f *flusher) moreDue() bool {
+	f.mu.Lock()
+	ready := len(f.ready) > 0
+	f.mu.Unlock()
+	return ready || f.oldestDue(false) != nil
+}
+
+// again puts a log back that could not be flushed.
+func (f *flusher) again(l *logState, err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !l.ready {
+		l.ready = true
+		f.ready = append(f.ready, l)
+	}
+	return err
+}
+
+// flushBefore flushes all logs that have entries before an LSN.
+func (f *flusher) flushBefore(at lsn) error {
+	for {
+		f.mu.Lock()
+		var l *logState
+		if len(f.heap) > 0 && f.heap[0].since < at {
+			l = f.heap[0]
+		}
+		f.mu.Unlock()
+		if l == nil {
+			return nil
+		}
+		if err := f.flushLog(l); err != nil {
+			return err
+		}
+	}
+}
