@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,8 +49,8 @@ func (f osFile) AwaitWriteback(off, n int64) error {
 	return err
 }
 
-// OpenTree is syncfs, on the file systems that are known to do what it says, and from Linux 5.8 on: only since then does
-// it report write-backs that failed.
+// OpenTree is syncfs, on the file systems that are known to do what it says, and where the kernel passes all errors on. A
+// directory in dir that is a mount of its own, or a link to elsewhere, would be left out: then there is no tree.
 func (osFS) OpenTree(dir string) (Tree, error) {
 	if !syncfsReports() {
 		return nil, errors.ErrUnsupported
@@ -58,15 +59,41 @@ func (osFS) OpenTree(dir string) (Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
-		return nil, errors.Join(&os.PathError{Op: "statfs", Path: dir, Err: err}, f.Close())
+	if err := oneFileSystem(f); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	switch int64(st.Type) {
+	return osTree{osFile{f}}, nil
+}
+
+// oneFileSystem makes sure that a directory, with those that are in it, is on one file system that can be trusted.
+func oneFileSystem(dir *os.File) error {
+	fd := int(dir.Fd())
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return &os.PathError{Op: "statfs", Path: dir.Name(), Err: err}
+	}
+	switch int64(fs.Type) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
-		return osTree{osFile{f}}, nil
+	default:
+		return errors.ErrUnsupported
 	}
-	return nil, errors.Join(errors.ErrUnsupported, f.Close())
+	var top, st unix.Stat_t
+	if err := unix.Fstat(fd, &top); err != nil {
+		return &os.PathError{Op: "stat", Path: dir.Name(), Err: err}
+	}
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return &os.PathError{Op: "stat", Path: filepath.Join(dir.Name(), name), Err: err}
+		}
+		if st.Dev != top.Dev || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return errors.ErrUnsupported
+		}
+	}
+	return nil
 }
 
 type osTree struct{ dir osFile }
@@ -82,6 +109,9 @@ func (t osTree) Sync() error {
 
 func (t osTree) Close() error { return t.dir.Close() }
 
+// syncfsReports tells whether the kernel is 5.17 or newer. Since 5.8 syncfs reports the write-backs that failed, but only
+// since 5.17 also what the file system itself says, for example that it could not write its log, and with it the names
+// and lengths of files.
 func syncfsReports() bool {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
@@ -91,7 +121,7 @@ func syncfsReports() bool {
 	if n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); n < 2 {
 		return false
 	}
-	return major > 5 || major == 5 && minor >= 8
+	return major > 5 || major == 5 && minor >= 17
 }
 
 func (f osFile) Datasync() error { return f.control("fdatasync", unix.Fdatasync) }
