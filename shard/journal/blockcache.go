@@ -3,6 +3,7 @@ package journal
 import (
 	"container/list"
 	"errors"
+	"io"
 	"sort"
 	"sync"
 
@@ -62,15 +63,15 @@ func (c *blockCache) put(key blockKey, frames []byte) {
 	}
 }
 
-// scan calls f for the frames of a compressed segment from a position on, as scanFrames does.
-func (c *blockCache) scan(file *openFile, seg segment, index []indexEntry, pos int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
+// scan calls f for the frames of a compressed segment from a position on, as scanFrames does. r reads the file.
+func (c *blockCache) scan(r io.ReaderAt, file *openFile, seg segment, index []indexEntry, pos int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
 	first := max(sort.Search(len(index), func(i int) bool { return index[i].pos > pos })-1, 0)
 	for i := first; i < len(index); i++ {
 		key := blockKey{file.key.log, file.key.base, index[i].at}
 		frames := c.get(key)
 		if frames == nil {
 			var err error
-			if frames, err = readBlock(file, file.name, index, i, seg.bytes, seg.stored); err != nil {
+			if frames, err = readBlock(r, file.name, index, i, seg.bytes, seg.stored); err != nil {
 				return err
 			}
 		}

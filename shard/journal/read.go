@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sort"
 	"time"
@@ -62,6 +63,9 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 		}
 		if err != nil && ctx.Err() == nil && len(c.out) > 0 {
 			return c.out, nil // whoever goes on behind them meets the error
+		}
+		if closed := l.e.usable(); err != nil && closed != nil {
+			return nil, closed // and its files, too
 		}
 		if err != nil {
 			l.e.advise(err)
@@ -183,10 +187,6 @@ func missing(err error, name string) error {
 // readSegment collects records from an offset in the segment on, one chunk, and returns the offset to go on at.
 func (l *logState) readSegment(ctx context.Context, seg segment, from shard.Offset, c *collector) (shard.Offset, error) {
 	l.e.metrics.fromFile.Inc()
-	if err := l.e.turns.take(ctx); err != nil {
-		return 0, err
-	}
-	defer l.e.turns.give()
 	if seg.base < 0 {
 		return 0, &shard.CorruptError{File: l.e.path(logDir(l.id)), Reason: fmt.Sprintf("no segment holds offset %d", from)}
 	}
@@ -199,11 +199,16 @@ func (l *logState) readSegment(ctx context.Context, seg segment, from shard.Offs
 	if err != nil {
 		return 0, err
 	}
+	// Not before: what it takes to come here waits for the disk, and for others who need the same index.
+	if err := l.e.turns.take(ctx); err != nil {
+		return 0, err
+	}
+	defer l.e.turns.give()
 	chunk := c.chunk(seg)
 	next := from
 	stop := pos + chunk
 	end := int64(0)
-	err = l.scan(f, seg, pos, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
+	err = l.scan(turnReader{f, l.e.turns}, f, seg, pos, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
 		if err := l.owns(h, seg); err != nil {
 			return false, err
 		}
@@ -274,16 +279,16 @@ func (l *logState) acquire(seg segment) (*openFile, error) {
 	return f, missing(err, l.e.path(key.name()))
 }
 
-// scan calls f for a segment's frames from a position on, until it returns false.
-func (l *logState) scan(file *openFile, seg segment, pos, chunk int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
+// scan calls f for a segment's frames from a position on, until it returns false. r reads the file.
+func (l *logState) scan(r io.ReaderAt, file *openFile, seg segment, pos, chunk int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
 	if !seg.compressed() {
-		return scanFrames(file, file.name, pos, seg.bytes, chunk, f)
+		return scanFrames(r, file.name, pos, seg.bytes, chunk, f)
 	}
 	index, err := file.sealedIndex(seg)
 	if err != nil {
 		return err
 	}
-	return l.e.blocks.scan(file, seg, index, pos, f)
+	return l.e.blocks.scan(r, file, seg, index, pos, f)
 }
 
 // chunk returns how much to read at one time for what the collector still takes, going by the size that the
@@ -416,7 +421,7 @@ func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error
 		return 0, err
 	}
 	at := seg.end
-	err = l.scan(f, seg, seekTime(index, millis), chunkBytes, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
+	err = l.scan(f, f, seg, seekTime(index, millis), chunkBytes, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
 		if err := l.owns(h, seg); err != nil || h.millis < millis {
 			return true, err
 		}

@@ -17,7 +17,8 @@ const (
 // readTurns holds an element for every turn that is being taken. Who waits gets one in the order of coming.
 type readTurns chan struct{}
 
-func newReadTurns() readTurns { return make(readTurns, max(1, runtime.NumCPU()/2)) }
+// newReadTurns goes by the processors that the program may use, which may be fewer than the machine has.
+func newReadTurns() readTurns { return make(readTurns, max(1, runtime.GOMAXPROCS(0)/2)) }
 
 // take waits for a turn, to be given back.
 func (t readTurns) take(ctx context.Context) error {
@@ -37,4 +38,23 @@ func (t readTurns) take(ctx context.Context) error {
 func (t readTurns) give() {
 	<-t
 	runtime.Gosched()
+}
+
+// turnReader reads a file for somebody whose turn it is. While that waits for the disk, the turn is others': else a slow
+// disk would be asked for one thing at a time, and who reads from memory would wait for it, too.
+type turnReader struct {
+	file  *openFile
+	turns readTurns
+}
+
+// ReadAt implements io.ReaderAt.
+func (r turnReader) ReadAt(p []byte, off int64) (int, error) {
+	n := r.file.ReadCached(p, off)
+	if n == len(p) {
+		return n, nil
+	}
+	<-r.turns
+	more, err := r.file.ReadAt(p[n:], off+int64(n))
+	r.turns <- struct{}{}
+	return n + more, err
 }

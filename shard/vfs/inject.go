@@ -296,6 +296,9 @@ func (f *injectedFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.f.ReadAt(p, off)
 }
 
+// ReadCached reads nothing, so that ReadAt does it all, of which the hook is asked.
+func (f *injectedFile) ReadCached(p []byte, off int64) int { return 0 }
+
 func (f *injectedFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.i.before(OpWrite, f.name, int64(len(p))); err != nil {
 		return half(err, p, func(p []byte) (int, error) { return f.f.WriteAt(p, off) })

@@ -157,6 +157,14 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
+func (f *memFile) ReadCached(p []byte, off int64) int {
+	n, err := f.ReadAt(p, off)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.use(OpWrite, true); err != nil {
 		return 0, err

@@ -61,6 +61,9 @@ type File interface {
 	io.WriterAt
 	io.Closer
 
+	// ReadCached reads, as ReadAt does, what is in memory: it does not wait for the disk, but returns less, or 0. So it
+	// does after any error, and where the system cannot tell: ReadAt says what the matter is.
+	ReadCached(p []byte, off int64) int
 	// Size returns the file's length.
 	Size() (int64, error)
 	// Truncate sets the length, and gives back what was preallocated beyond it.

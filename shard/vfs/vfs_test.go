@@ -451,3 +451,35 @@ func TestTheRealTreeSyncsOrSaysThatItCannot(t *testing.T) {
 	must(t, tree.Sync())
 	must(t, tree.Close())
 }
+
+func TestWhatIsReadWithoutWaitingIsWhatWasWritten(t *testing.T) {
+	for name, fsys := range map[string]FS{"real": OS(), "memory": NewMem()} {
+		dir := "/d"
+		if name == "real" {
+			dir = t.TempDir()
+		} else if err := fsys.MkdirAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		f, err := fsys.Create(dir + "/f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat([]byte("0123456789"), 3000)
+		if _, err := f.WriteAt(want, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, off := range []int{0, 1, 4096, len(want) - 5, len(want), len(want) + 5} {
+			b := make([]byte, 10000)
+			n := f.ReadCached(b, int64(off)) // how much is up to the system
+			if n > max(0, len(want)-off) || !bytes.Equal(b[:n], want[min(off, len(want)):][:n]) {
+				t.Errorf("%s: %d bytes from %d on, %q …", name, n, off, b[:min(n, 10)])
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := f.ReadCached(make([]byte, 1), 0); n != 0 {
+			t.Errorf("%s: %d bytes of a closed file", name, n)
+		}
+	}
+}
