@@ -222,7 +222,11 @@ func (e *Engine) renew(found []foundBatch, s *snapshot) error {
 	}
 	j.files = j.files[:known]
 	if e.flusher.snapshot == 1 { // the first start: FORMAT was the last that was made
-		if err := e.writeFormat(); err != nil && !vfs.IsNoSpace(err) {
+		err := e.writeFormat()
+		if vfs.IsNoSpace(err) { // then at least the name that is there, which a process may have made that was killed
+			err = fsys.SyncDir(e.path(""))
+		}
+		if err != nil {
 			return err
 		}
 	}

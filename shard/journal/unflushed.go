@@ -119,32 +119,38 @@ func (l *logState) unflushedAt() int {
 // should be emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits
 // would have to wait for all of it.
 func (f *flusher) flushDue() error {
-	for !f.journalLow() {
-		f.mu.Lock()
-		if len(f.ready) == 0 {
-			f.ready = nil
-			f.mu.Unlock()
-			break
-		}
-		l := f.ready[0]
-		f.ready = f.ready[1:]
-		l.ready = false
-		f.mu.Unlock()
+	for l := f.nextReady(); l != nil; l = f.nextReady() {
 		if err := f.flushLog(l); err != nil {
 			return f.again(l, err)
 		}
-	}
-	// Whether a disk that was full has room again, a write must show.
-	for wasFull := f.isFull.Load(); wasFull || !f.journalLow(); wasFull = false {
-		l := f.oldestDue(wasFull)
-		if l == nil {
+		if f.journalLow() {
 			return nil
 		}
+	}
+	// Whether a disk that was full has room again, a write must show.
+	for l := f.oldestDue(f.isFull.Load()); l != nil; l = f.oldestDue(false) {
 		if err := f.flushLog(l); err != nil {
 			return err
 		}
+		if f.journalLow() {
+			return nil
+		}
 	}
 	return nil
+}
+
+// nextReady takes a log that has enough; nil if there is none.
+func (f *flusher) nextReady() *logState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.ready) == 0 {
+		f.ready = nil
+		return nil
+	}
+	l := f.ready[0]
+	f.ready = f.ready[1:]
+	l.ready = false
+	return l
 }
 
 // oldestDue returns the log with the oldest unflushed entry, if the cache needs it flushed, or if any is wanted.
