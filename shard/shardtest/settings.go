@@ -85,7 +85,12 @@ func testRetentionBytes(s *suite) {
 		size += int64(r.Size())
 		want = append(want, s.append(l, r)...)
 	}
+	oldest := first(l)
 	got := s.readAll(l, 0)
+	for first(l) != oldest { // some were dropped in the middle of it, which leaves a gap
+		oldest = first(l)
+		got = s.readAll(l, 0)
+	}
 	s.equal(got, want[len(want)-len(got):])
 	left := int64(0)
 	for i := range got {
@@ -99,7 +104,6 @@ func testRetentionBytes(s *suite) {
 	if s.h.Reopen == nil {
 		return
 	}
-	oldest := got[0].Offset
 	s.replace(s.h.Reopen, &l)
 	if again := s.readAll(l, 0); len(again) == 0 || again[0].Offset < oldest {
 		s.Fatalf("%d records after opening again, those before %d had been dropped", len(again), oldest)
