@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -192,12 +193,15 @@ func TestAppendsThatWaitForRoomAreRefusedWhenTheDiskIsFull(t *testing.T) {
 	}
 }
 
-func TestFailedSyncFailsEverythingForGood(t *testing.T) {
+func TestFailedSyncFailsEverythingForGood(t *testing.T) { synctest.Test(t, testFailedSync) }
+
+func testFailedSync(t *testing.T) {
 	mem := vfs.NewMem()
 	disk := vfs.Inject(mem)
 	e := mustOpen(t, tinyOptions(disk))
 	l := mustLog(t, e, "a")
 	values := fill(t, l, 3)
+	synctest.Wait() // until the flusher has nothing to sync, either
 	waited := make(chan error, 1)
 	go func() { waited <- l.Wait(context.Background(), 100) }()
 	var mu sync.Mutex
