@@ -11,7 +11,8 @@ TESTFLAGS   ?=
 POINTS      ?= 100000
 DEMO        ?= --records 500000
 
-# Packages whose tests start brokers, stores and servers: one at a time, or they would wait for one another.
+# Packages whose tests start brokers, stores and servers: one at a time, or they would wait for one another. The journal's
+# take longest, so they begin first.
 CROWDED     := /shard/kafka|/test/
 
 # Pinned: a new version is a change like any other.
@@ -46,7 +47,7 @@ test: export SLUICE_TEST_KAFKA := $(TOOLS)/kafka
 test: tools ## install what the tests need, vet, lint, run all tests with the race detector
 	go vet ./...
 	$(TOOLS)/bin/golangci-lint run
-	go test -race -timeout 60m $(TESTFLAGS) $$(go list ./... | grep -vE '$(CROWDED)')
+	go test -race -timeout 60m $(TESTFLAGS) ./shard/journal $$(go list ./... | grep -vE '$(CROWDED)|/shard/journal$$')
 	go test -race -timeout 60m -p 1 $(TESTFLAGS) $$(go list ./... | grep -E '$(CROWDED)')
 
 .PHONY: tools
