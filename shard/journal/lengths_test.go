@@ -31,6 +31,18 @@ func (l *loggedText) has(text string) bool {
 	return strings.Contains(l.b.String(), text)
 }
 
+// cutFile leaves only so many bytes of a file.
+func cutFile(t *testing.T, mem *vfs.Mem, name string, size int64) {
+	t.Helper()
+	f, err := mem.Open(name, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestASealedSegmentThatIsTooShortIsToldOfSoonAfterTheStart(t *testing.T) {
 	mem := vfs.NewMem()
 	opts := tinyOptions(mem)
@@ -41,13 +53,7 @@ func TestASealedSegmentThatIsTooShortIsToldOfSoonAfterTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "/data/" + segmentName(1, 0)
-	f, err := mem.Open(name, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(f.Truncate(100), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	cutFile(t, mem, name, 100)
 
 	var logged loggedText
 	opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
@@ -78,13 +84,7 @@ func TestASegmentThatIsStillWrittenToAndTooShortIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "/data/" + segmentName(1, 0)
-	f, err := mem.Open(name, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(f.Truncate(100), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	cutFile(t, mem, name, 100)
 	var damage *shard.CorruptError
 	if _, err := Open(tinyOptions(mem)); !errors.As(err, &damage) || damage.File != name {
 		t.Errorf("got %v", err)
