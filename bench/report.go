@@ -22,6 +22,14 @@ func (r report) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
+// shown is a share for people.
+func shown(share float64) string {
+	if share == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", share)
+}
+
 // columns of the table of one scenario. All are medians over the rounds.
 var columns = []struct {
 	title string
@@ -38,8 +46,8 @@ var columns = []struct {
 	{"CPU µs/request", func(c contest) string { return number(c.Median.CPU / c.Median.Requests * 1e6) }},
 	{"MB per CPU s", func(c contest) string { return number(c.Median.PerCPU / 1e6) }},
 	{"peak MiB", func(c contest) string { return mebibytes(c.Median.PeakRSS) }},
-	{"rate to baseline", func(c contest) string { return fmt.Sprintf("%.2f", c.RateRatio) }},
-	{"MB per CPU s to baseline", func(c contest) string { return fmt.Sprintf("%.2f", c.CPURatio) }},
+	{"rate to baseline", func(c contest) string { return shown(c.RateRatio) }},
+	{"MB per CPU s to baseline", func(c contest) string { return shown(c.CPURatio) }},
 	{"generator's cores", func(c contest) string { return fmt.Sprintf("%.2f", c.Median.Generator) }},
 	{"others' cores", func(c contest) string { return fmt.Sprintf("%.2f", c.Median.Others) }},
 }

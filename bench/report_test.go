@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -88,6 +89,29 @@ func TestARunThatOthersDisturbedIsRepeated(t *testing.T) {
 		if err != nil || m.Others != test.want || float64(done) != test.rounds {
 			t.Errorf("at most %v: took %v after %d runs, %v", test.most, m.Others, done, err)
 		}
+	}
+}
+
+func TestReportsOfScenariosThatMoveNoBytesAreWritten(t *testing.T) {
+	sc := scenario{
+		name: "still", rate: func(m measurement) float64 { return m.RequestRate },
+		prepare: func(context.Context, *stage) ([]contestant, error) {
+			return []contestant{{name: "idle", round: func(context.Context, int) (measurement, error) {
+				return measurement{Seconds: 10, Requests: 1}, nil
+			}}}, nil
+		},
+	}
+	got, err := (&stage{options: options{runs: 1}}).play(t.Context(), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report{Outcomes: []outcome{got}}
+	if err := r.writeJSON(io.Discard); err != nil {
+		t.Error(err)
+	}
+	var text strings.Builder
+	if err := r.writeMarkdown(&text); err != nil || strings.Contains(text.String(), "NaN") {
+		t.Errorf("%v\n%s", err, text.String())
 	}
 }
 

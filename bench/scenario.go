@@ -219,8 +219,8 @@ func (s *stage) judge(sc scenario, contestants []contestant, runs [][]measuremen
 		var rates, costs []float64
 		for n, m := range runs[i] {
 			base := runs[0][n]
-			rates = append(rates, sc.rate(m)/sc.rate(base))
-			costs = append(costs, m.PerCPU/base.PerCPU)
+			rates = append(rates, share(sc.rate(m), sc.rate(base)))
+			costs = append(costs, share(m.PerCPU, base.PerCPU))
 		}
 		one.RateRatio, one.CPURatio = median(rates), median(costs)
 		result.Contests = append(result.Contests, one)
@@ -235,6 +235,14 @@ func (s *stage) judge(sc scenario, contestants []contestant, runs [][]measuremen
 		}
 	}
 	return result
+}
+
+// share is 0 where there is nothing to compare with, as the bytes of scenarios that move none: JSON has no NaN.
+func share(of, base float64) float64 {
+	if base == 0 {
+		return 0
+	}
+	return of / base
 }
 
 // fileName makes a contestant's name fit for a file.
