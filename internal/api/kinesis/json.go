@@ -18,6 +18,8 @@ func (in *PutRecordInput) ReadJSON(r *wire.Reader) {
 			in.StreamName = text(r)
 		case "StreamARN":
 			in.StreamARN = text(r)
+		case "StreamId":
+			in.StreamId = text(r)
 		case "SequenceNumberForOrdering":
 			in.SequenceNumberForOrdering = text(r)
 		default:
@@ -36,6 +38,8 @@ func (in *PutRecordsInput) ReadJSON(r *wire.Reader) {
 			in.StreamName = text(r)
 		case "StreamARN":
 			in.StreamARN = text(r)
+		case "StreamId":
+			in.StreamId = text(r)
 		case "Records":
 			in.readRecords(r, records)
 		default:
@@ -104,6 +108,8 @@ func (in *GetRecordsInput) ReadJSON(r *wire.Reader) {
 			in.ShardIterator = text(r)
 		case "StreamARN":
 			in.StreamARN = text(r)
+		case "StreamId":
+			in.StreamId = text(r)
 		case "Limit":
 			in.Limit = nil
 			if n, ok := r.Int(); ok {

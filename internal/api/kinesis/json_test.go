@@ -13,36 +13,22 @@ import (
 	"github.com/seed-462d9463/sluice/stream"
 )
 
-// The same shapes once more, without JSON of their own: the reflecting codec reads them.
-type (
-	slowEntry struct {
-		Data            []byte
-		PartitionKey    *string
-		ExplicitHashKey *string
-	}
-	slowPutRecord struct {
-		StreamName, StreamARN, SequenceNumberForOrdering *string
-		Data                                             []byte
-		PartitionKey, ExplicitHashKey                    *string
-	}
-	slowPutRecords struct {
-		StreamName, StreamARN *string
-		Records               []slowEntry
-	}
-	slowGetRecords struct {
-		ShardIterator *string
-		Limit         *int32
-		StreamARN     *string
-	}
-)
+// slowGetRecords is the shape once more, without JSON of its own: the reflecting codec reads it. The others have such a
+// twin for their rules.
+type slowGetRecords struct {
+	ShardIterator *string
+	Limit         *int32
+	StreamARN     *string
+	StreamId      *string
+}
 
 var seeds = []string{
 	`{}`, `null`, `[]`, ``, `{"StreamName":"s","Records":[{"Data":"aGVsbG8=","PartitionKey":"k"},{"ExplicitHashKey":"0"},null]}`,
 	`{"Records":[],"Records":[{"Data":"","PartitionKey":""}],"StreamName":null,"StreamName":"a"}`,
 	`{"Records":[{"Data":"YQ==","Data":"Yg==","PartitionKey":"a","PartitionKey":null}],"Records":null}`,
 	`{"Records":[{"D\u0061ta":"YQ\u003d=","PartitionKey":"\ud83d\ude00\n","X":{"Data":1}}],"StreamARN":"arn","data":1}`,
-	`{"StreamName":"s","PartitionKey":"k","Data":"\/\/\/\/","SequenceNumberForOrdering":"5","ExplicitHashKey":"1"}`,
-	`{"ShardIterator":"AAAA","Limit":10.5,"Limit":null,"StreamARN":"a"}`, `{"Records":{}}`, `{"Records":[1]}`, `{"Data":1}`, `{"Limit":"1"}`,
+	`{"StreamName":"s","PartitionKey":"k","Data":"\/\/\/\/","SequenceNumberForOrdering":"5","ExplicitHashKey":"1","StreamId":"b"}`,
+	`{"ShardIterator":"AAAA","Limit":10.5,"Limit":null,"StreamARN":"a","StreamId":"b"}`, `{"Records":{}}`, `{"Records":[1]}`, `{"Data":1}`, `{"Limit":"1"}`,
 }
 
 // both decodes a document in both ways and compares the errors. The second result is false if there was one.
@@ -63,38 +49,18 @@ func both(t *testing.T, document string, fast, slow any) bool {
 	return fastErr == nil
 }
 
-func opt(b []byte) *string {
-	if b == nil {
-		return nil
-	}
-	return new(string(b))
-}
-
-func (e *PutRecordsEntry) slow() slowEntry {
-	return slowEntry{e.Data, opt(e.PartitionKey), opt(e.ExplicitHashKey)}
-}
-
 func check(t *testing.T, document string) {
 	var put PutRecordInput
-	var slowPut slowPutRecord
+	var slowPut ruledPutRecord
 	if both(t, document, &put, &slowPut) {
-		got := slowPutRecord{put.StreamName, put.StreamARN, put.SequenceNumberForOrdering, put.Record.Data,
-			opt(put.Record.PartitionKey), opt(put.Record.ExplicitHashKey)}
-		if diff := cmp.Diff(slowPut, got); diff != "" {
+		if diff := cmp.Diff(&slowPut, put.ruled()); diff != "" {
 			t.Errorf("PutRecord %q (-slow +fast):\n%s", document, diff)
 		}
 	}
 	var puts PutRecordsInput
-	var slowPuts slowPutRecords
+	var slowPuts ruledPutRecords
 	if both(t, document, &puts, &slowPuts) && len(slowPuts.Records) <= stream.MaxPutRecords {
-		got := slowPutRecords{StreamName: puts.StreamName, StreamARN: puts.StreamARN}
-		if puts.Records != nil {
-			got.Records = []slowEntry{}
-		}
-		for i := range puts.Records {
-			got.Records = append(got.Records, puts.Records[i].slow())
-		}
-		if diff := cmp.Diff(slowPuts, got); diff != "" || puts.Count != len(slowPuts.Records) {
+		if diff := cmp.Diff(&slowPuts, puts.ruled()); diff != "" || puts.Count != len(slowPuts.Records) {
 			t.Errorf("PutRecords %q, count %d (-slow +fast):\n%s", document, puts.Count, diff)
 		}
 	}

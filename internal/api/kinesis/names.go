@@ -1,23 +1,9 @@
 package kinesis
 
 import (
-	"strings"
-
 	"github.com/seed-462d9463/sluice/internal/api/arn"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
-)
-
-// What strings of the API must be, from the service model.
-var (
-	streamNameRule = &wire.StringRule{Min: 1, Max: 128, Pattern: "[a-zA-Z0-9_.-]+", Match: isName}
-	shardIDRule    = &wire.StringRule{Min: 1, Max: 128, Pattern: "[a-zA-Z0-9_.-]+", Match: isName}
-	streamARNRule  = &wire.StringRule{Min: 1, Max: 2048, Pattern: `arn:aws.*:kinesis:.*:\d{12}:stream/\S+`, Match: isStreamARN}
-	sequenceRule   = &wire.StringRule{Min: 0, Max: 1 << 20, Pattern: `0|([1-9]\d{0,128})`, Match: isNumber(129)}
-	hashKeyRule    = &wire.StringRule{Min: 0, Max: 1 << 20, Pattern: `0|([1-9]\d{0,38})`, Match: isNumber(39)}
-	keyRule        = &wire.StringRule{Min: 1, Max: 256}
-	iteratorRule   = &wire.StringRule{Min: 1, Max: 512}
-	nextTokenRule  = &wire.StringRule{Min: 1, Max: 1 << 20}
 )
 
 func isName(s string) bool {
@@ -31,28 +17,15 @@ func isName(s string) bool {
 	return s != ""
 }
 
-func isNumber(maxDigits int) func(string) bool {
-	return func(s string) bool {
-		return s != "" && len(s) <= maxDigits && strings.Trim(s, "0123456789") == "" && (s[0] != '0' || s == "0")
-	}
+// parseStreamARN takes the ARN of a stream apart.
+func parseStreamARN(text string) (arn.Name, bool) {
+	n, ok := arn.Parse(text)
+	return n, ok && n.Service == "kinesis" && n.Type == "stream"
 }
 
-func isStreamARN(s string) bool {
-	n, ok := arn.Parse(s)
-	return ok && n.Service == "kinesis" && n.Type == "stream" && !strings.ContainsAny(n.Name, " \t\r\n\v\f")
-}
-
-// resolve is the stream that a request names by name, by ARN, or by both. Of v it asks whether what has been
-// checked so far is right, too. A stream of another account or region is not here.
-func resolve(c wire.Caller, v *wire.Validation, name, streamARN *string) (stream.Name, error) {
-	if name == nil && streamARN == nil {
-		v.Missing("streamName")
-	}
-	v.Optional(name, "streamName", streamNameRule)
-	v.Optional(streamARN, "streamARN", streamARNRule)
-	if err := v.Fault(); err != nil {
-		return stream.Name{}, err
-	}
+// resolve is the stream that a request names by name, by ARN, or by both, of which the rules have been checked. A
+// stream of another account or region is not here.
+func resolve(c wire.Caller, name, streamARN *string) (stream.Name, error) {
 	n := stream.Name{Account: c.Account, Region: c.Region}
 	if name != nil {
 		n.Name = *name
@@ -60,7 +33,10 @@ func resolve(c wire.Caller, v *wire.Validation, name, streamARN *string) (stream
 	if streamARN == nil {
 		return n, nil
 	}
-	parsed, _ := arn.Parse(*streamARN)
+	parsed, ok := parseStreamARN(*streamARN)
+	if !ok { // the rule lets more pass than can be taken apart
+		return stream.Name{}, wire.Faultf(invalidArgument, "Invalid StreamARN: %s", clip(*streamARN))
+	}
 	if name != nil && *name != parsed.Name {
 		return stream.Name{}, wire.Faultf(invalidArgument, "StreamName %s and StreamARN %s name different streams.", *name, *streamARN)
 	}
@@ -69,4 +45,13 @@ func resolve(c wire.Caller, v *wire.Validation, name, streamARN *string) (stream
 		return stream.Name{}, notFound(stream.Name{Account: parsed.Account, Region: parsed.Region, Name: parsed.Name})
 	}
 	return n, nil
+}
+
+// clip cuts what a client sent to what is worth repeating.
+func clip(text string) string {
+	const most = 256
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
 }

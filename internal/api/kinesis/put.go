@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
@@ -16,6 +15,7 @@ import (
 type PutRecordInput struct {
 	StreamName                *string
 	StreamARN                 *string
+	StreamId                  *string
 	Record                    PutRecordsEntry // AWS has its members beside the others
 	SequenceNumberForOrdering *string
 
@@ -32,6 +32,7 @@ type PutRecordOutput struct {
 type PutRecordsInput struct {
 	StreamName *string
 	StreamARN  *string
+	StreamId   *string
 	Records    []PutRecordsEntry // nil if absent; no more than one over what is allowed
 	Count      int               // how many there were
 
@@ -86,10 +87,10 @@ func (out *PutRecordsOutput) Reset() {
 }
 
 func (a *api) putRecord(ctx context.Context, c wire.Caller, in *PutRecordInput, out *PutRecordOutput) error {
-	var v wire.Validation
-	v.Optional(in.SequenceNumberForOrdering, "sequenceNumberForOrdering", sequenceRule)
-	in.Record.check(&v, "")
-	name, err := resolve(c, &v, in.StreamName, in.StreamARN)
+	if err := in.check(); err != nil {
+		return err
+	}
+	name, err := resolve(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -127,9 +128,10 @@ func (a *api) checkOrdering(name stream.Name, text *string) error {
 }
 
 func (a *api) putRecords(ctx context.Context, c wire.Caller, in *PutRecordsInput, out *PutRecordsOutput) error {
-	var v wire.Validation
-	in.check(&v)
-	name, err := resolve(c, &v, in.StreamName, in.StreamARN)
+	if err := in.check(); err != nil {
+		return err
+	}
+	name, err := resolve(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -164,45 +166,6 @@ func (a *api) putRecords(ctx context.Context, c wire.Caller, in *PutRecordsInput
 		return code, text
 	}
 	return nil
-}
-
-func (in *PutRecordsInput) check(v *wire.Validation) {
-	switch {
-	case in.Records == nil:
-		v.Missing("records")
-	case in.Count == 0:
-		v.MinLength("[]", "records", 1)
-	case in.Count > stream.MaxPutRecords:
-		v.MaxLength("["+strconv.Itoa(in.Count)+" members]", "records", stream.MaxPutRecords)
-	}
-	for i := range in.Records {
-		if e := &in.Records[i]; !e.ok() && !v.Full() {
-			e.check(v, "records."+strconv.Itoa(i+1)+".member.")
-		}
-	}
-}
-
-// ok tells of nearly every good entry, without looking at it closely, that it is one.
-func (e *PutRecordsEntry) ok() bool {
-	return e.Data != nil && len(e.Data) <= stream.LargestMaxRecordBytes &&
-		0 < len(e.PartitionKey) && len(e.PartitionKey) <= stream.MaxPartitionKeyLength && e.ExplicitHashKey == nil
-}
-
-func (e *PutRecordsEntry) check(v *wire.Validation, path string) {
-	if e.PartitionKey == nil {
-		v.Missing(path + "partitionKey")
-	} else if n := utf8.RuneCount(e.PartitionKey); n < keyRule.Min || n > keyRule.Max {
-		v.String(string(e.PartitionKey), path+"partitionKey", keyRule)
-	}
-	if e.ExplicitHashKey != nil {
-		v.String(string(e.ExplicitHashKey), path+"explicitHashKey", hashKeyRule)
-	}
-	switch {
-	case e.Data == nil:
-		v.Missing(path + "data")
-	case len(e.Data) > stream.LargestMaxRecordBytes:
-		v.MaxLength(wire.Blob(len(e.Data)), path+"data", stream.LargestMaxRecordBytes)
-	}
 }
 
 // fill makes the streams' entries of a request's records, which have been checked. All keys become one

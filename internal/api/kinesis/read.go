@@ -16,6 +16,7 @@ type GetRecordsInput struct {
 	ShardIterator *string
 	Limit         *int32
 	StreamARN     *string
+	StreamId      *string
 }
 
 // GetRecordsOutput is AWS's shape of that name. Records are the log's own; Shard gives their sequence numbers.
@@ -57,16 +58,7 @@ var startTypes = map[string]stream.StartType{
 }
 
 func (a *api) getShardIterator(ctx context.Context, c wire.Caller, in *GetShardIteratorInput, out *GetShardIteratorOutput) error {
-	var v wire.Validation
-	v.Required(in.ShardId, "shardId", shardIDRule)
-	if in.ShardIteratorType == nil {
-		v.Missing("shardIteratorType")
-	} else {
-		v.Enum(*in.ShardIteratorType, "shardIteratorType",
-			"AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")
-	}
-	v.Optional(in.StartingSequenceNumber, "startingSequenceNumber", sequenceRule)
-	name, err := resolve(c, &v, in.StreamName, in.StreamARN)
+	name, err := resolve(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -147,11 +139,7 @@ func startFault(err error, name stream.Name, shardID string, sequence *string) e
 }
 
 func (a *api) getRecords(ctx context.Context, c wire.Caller, in *GetRecordsInput, out *GetRecordsOutput) error {
-	var v wire.Validation
-	v.Range(in.Limit, "limit", 1, stream.MaxReadRecords)
-	v.Required(in.ShardIterator, "shardIterator", iteratorRule)
-	v.Optional(in.StreamARN, "streamARN", streamARNRule)
-	if err := v.Fault(); err != nil {
+	if err := in.check(); err != nil {
 		return err
 	}
 	it, err := parseIterator(*in.ShardIterator)

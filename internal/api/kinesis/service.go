@@ -65,15 +65,26 @@ func New(o Options) *wire.Service {
 		a.now = time.Now
 	}
 	return wire.NewService("kinesis", "Kinesis_20131202", planned,
-		wire.NewOperation("CreateStream", maxBody, a.createStream),
-		wire.NewOperation("DeleteStream", maxBody, a.deleteStream),
-		wire.NewOperation("DescribeStream", maxBody, a.describeStream),
-		wire.NewOperation("DescribeStreamSummary", maxBody, a.describeStreamSummary),
-		wire.NewOperation("ListStreams", maxBody, a.listStreams),
-		wire.NewOperation("ListShards", maxBody, a.listShards),
+		operation("CreateStream", maxBody, a.createStream),
+		operation("DeleteStream", maxBody, a.deleteStream),
+		operation("DescribeStream", maxBody, a.describeStream),
+		operation("DescribeStreamSummary", maxBody, a.describeStreamSummary),
+		operation("ListStreams", maxBody, a.listStreams),
+		operation("ListShards", maxBody, a.listShards),
 		wire.NewOperation("PutRecord", maxPutBody, a.putRecord),
 		wire.NewOperation("PutRecords", maxPutBody, a.putRecords),
-		wire.NewOperation("GetShardIterator", maxBody, a.getShardIterator),
+		operation("GetShardIterator", maxBody, a.getShardIterator),
 		wire.NewOperation("GetRecords", maxBody, a.getRecords),
 	)
+}
+
+// operation makes an operation of a function that is called when the input is what the rules say that it must be.
+func operation[I, O any](name string, maxBody int, do func(ctx context.Context, c wire.Caller, in *I, out *O) error) *wire.Operation {
+	check := wire.Rules[I](inputRules[name])
+	return wire.NewOperation(name, maxBody, func(ctx context.Context, c wire.Caller, in *I, out *O) error {
+		if err := check(in); err != nil {
+			return err
+		}
+		return do(ctx, c, in, out)
+	})
 }

@@ -104,6 +104,7 @@ type DeleteStreamInput struct {
 	StreamName              *string
 	StreamARN               *string
 	EnforceConsumerDeletion *bool
+	StreamId                *string
 }
 
 // DescribeStreamInput is AWS's shape of that name.
@@ -112,6 +113,7 @@ type DescribeStreamInput struct {
 	StreamARN             *string
 	Limit                 *int32
 	ExclusiveStartShardId *string
+	StreamId              *string
 }
 
 // DescribeStreamOutput is AWS's shape of that name.
@@ -137,6 +139,7 @@ type StreamDescription struct {
 type DescribeStreamSummaryInput struct {
 	StreamName *string
 	StreamARN  *string
+	StreamId   *string
 }
 
 // DescribeStreamSummaryOutput is AWS's shape of that name.
@@ -192,6 +195,7 @@ type ListShardsInput struct {
 	MaxResults              *int32
 	StreamCreationTimestamp wire.Timestamp
 	ShardFilter             *ShardFilter
+	StreamId                *string
 }
 
 // ShardFilter is AWS's shape of that name.
@@ -215,6 +219,7 @@ type GetShardIteratorInput struct {
 	ShardIteratorType      *string
 	StartingSequenceNumber *string
 	Timestamp              wire.Timestamp
+	StreamId               *string
 }
 
 // GetShardIteratorOutput is AWS's shape of that name.

@@ -86,18 +86,13 @@ func afterShard(d *stream.Description, shardID *string) (int, error) {
 }
 
 func (a *api) listShards(_ context.Context, c wire.Caller, in *ListShardsInput, out *ListShardsOutput) error {
-	var v wire.Validation
-	checkListShards(&v, in)
-	if err := v.Fault(); err != nil {
-		return err
-	}
 	if in.NextToken != nil {
 		return a.listMoreShards(c, in, out)
 	}
 	if in.StreamName == nil && in.StreamARN == nil {
 		return wire.Faultf(invalidArgument, "Either NextToken or StreamName should be provided.")
 	}
-	d, err := a.describe(c, &v, in.StreamName, in.StreamARN)
+	d, err := a.describe(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -114,21 +109,6 @@ func (a *api) listShards(_ context.Context, c wire.Caller, in *ListShardsInput, 
 	}
 	a.pageOfShards(c, &d, f, after, in.MaxResults, out)
 	return nil
-}
-
-func checkListShards(v *wire.Validation, in *ListShardsInput) {
-	v.Range(in.MaxResults, "maxResults", 1, maxPage)
-	v.Optional(in.ExclusiveStartShardId, "exclusiveStartShardId", shardIDRule)
-	v.Optional(in.NextToken, "nextToken", nextTokenRule)
-	if f := in.ShardFilter; f != nil {
-		if f.Type == nil {
-			v.Missing("shardFilter.type")
-		} else {
-			v.Enum(*f.Type, "shardFilter.type", afterShardID, "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON",
-				"AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP")
-		}
-		v.Optional(f.ShardId, "shardFilter.shardId", shardIDRule)
-	}
 }
 
 // shardFilter is what the request's filter means, and the number of the shard that the listing starts behind.
@@ -172,8 +152,7 @@ func (a *api) listMoreShards(c wire.Caller, in *ListShardsInput, out *ListShards
 	if err != nil {
 		return err
 	}
-	var v wire.Validation
-	d, err := a.describe(c, &v, &name, in.StreamARN)
+	d, err := a.describe(c, &name, in.StreamARN)
 	if err != nil {
 		return err
 	}

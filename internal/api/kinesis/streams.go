@@ -2,45 +2,30 @@ package kinesis
 
 import (
 	"context"
-	"math"
 
 	"github.com/seed-462d9463/sluice/internal/api/arn"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
 )
 
-// Page sizes when a request does not say, and the most that it may say.
+// Page sizes when a request does not say.
 const (
-	defaultStreams       = 100
-	defaultShards        = 100 // of DescribeStream
-	maxPage              = 10_000
-	maxTags              = 200
-	minRecordKiB         = 1024
-	maxRecordKiB         = 10_240
-	bytesPerKiB    int32 = 1024
+	defaultStreams = 100
+	defaultShards  = 100 // of DescribeStream
 )
 
+const bytesPerKiB = 1024
+
 func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamInput, _ *wire.Nothing) error {
-	var v wire.Validation
-	v.Range(in.ShardCount, "shardCount", 1, math.MaxInt32)
-	v.Range(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
-	v.Tags(in.Tags, "tags", maxTags)
 	// AWS makes a stream on demand when it is told neither a mode nor a number of shards.
 	onDemand := in.StreamModeDetails == nil && in.ShardCount == nil
 	if in.StreamModeDetails != nil {
-		if in.StreamModeDetails.StreamMode == nil {
-			v.Missing("streamModeDetails.streamMode")
-		} else {
-			v.Enum(*in.StreamModeDetails.StreamMode, "streamModeDetails.streamMode", modeProvisioned, modeOnDemand)
-			onDemand = *in.StreamModeDetails.StreamMode == modeOnDemand
-		}
+		onDemand = *in.StreamModeDetails.StreamMode == modeOnDemand
 	}
 	if !onDemand && in.ShardCount == nil {
+		var v wire.Validation
 		v.Missing("shardCount")
-	}
-	v.Required(in.StreamName, "streamName", streamNameRule)
-	if err := v.Fault(); err != nil {
-		return err
+		return v.Fault()
 	}
 	options := stream.CreateOptions{OnDemand: onDemand, Tags: in.Tags}
 	switch {
@@ -54,15 +39,14 @@ func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamI
 		options.Shards = int(*in.ShardCount)
 	}
 	if in.MaxRecordSizeInKiB != nil {
-		options.MaxRecordBytes = int(*in.MaxRecordSizeInKiB * bytesPerKiB)
+		options.MaxRecordBytes = int(*in.MaxRecordSizeInKiB) * bytesPerKiB
 	}
 	name := stream.Name{Account: c.Account, Region: c.Region, Name: *in.StreamName}
 	return fault(a.streams.Create(ctx, name, options), name, "")
 }
 
 func (a *api) deleteStream(ctx context.Context, c wire.Caller, in *DeleteStreamInput, _ *wire.Nothing) error {
-	var v wire.Validation
-	name, err := resolve(c, &v, in.StreamName, in.StreamARN)
+	name, err := resolve(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -70,10 +54,7 @@ func (a *api) deleteStream(ctx context.Context, c wire.Caller, in *DeleteStreamI
 }
 
 func (a *api) describeStream(_ context.Context, c wire.Caller, in *DescribeStreamInput, out *DescribeStreamOutput) error {
-	var v wire.Validation
-	v.Range(in.Limit, "limit", 1, maxPage)
-	v.Optional(in.ExclusiveStartShardId, "exclusiveStartShardId", shardIDRule)
-	d, err := a.describe(c, &v, in.StreamName, in.StreamARN)
+	d, err := a.describe(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -97,8 +78,7 @@ func (a *api) describeStream(_ context.Context, c wire.Caller, in *DescribeStrea
 }
 
 func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *DescribeStreamSummaryInput, out *DescribeStreamSummaryOutput) error {
-	var v wire.Validation
-	d, err := a.describe(c, &v, in.StreamName, in.StreamARN)
+	d, err := a.describe(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
 	}
@@ -108,14 +88,14 @@ func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *Descri
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
 		EnhancedMonitoring: noMonitoring(), EncryptionType: encryptionNone,
-		OpenShardCount: int32(d.OpenShards), MaxRecordSizeInKiB: int32(d.MaxRecordBytes) / bytesPerKiB,
+		OpenShardCount: int32(d.OpenShards), MaxRecordSizeInKiB: int32(d.MaxRecordBytes / bytesPerKiB),
 	}
 	return nil
 }
 
 // describe resolves and describes a stream.
-func (a *api) describe(c wire.Caller, v *wire.Validation, name, streamARN *string) (stream.Description, error) {
-	n, err := resolve(c, v, name, streamARN)
+func (a *api) describe(c wire.Caller, name, streamARN *string) (stream.Description, error) {
+	n, err := resolve(c, name, streamARN)
 	if err != nil {
 		return stream.Description{}, err
 	}
@@ -124,13 +104,6 @@ func (a *api) describe(c wire.Caller, v *wire.Validation, name, streamARN *strin
 }
 
 func (a *api) listStreams(_ context.Context, c wire.Caller, in *ListStreamsInput, out *ListStreamsOutput) error {
-	var v wire.Validation
-	v.Range(in.Limit, "limit", 1, maxPage)
-	v.Optional(in.ExclusiveStartStreamName, "exclusiveStartStreamName", streamNameRule)
-	v.Optional(in.NextToken, "nextToken", nextTokenRule)
-	if err := v.Fault(); err != nil {
-		return err
-	}
 	limit, after := defaultStreams, ""
 	if in.Limit != nil {
 		limit = int(*in.Limit)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -42,31 +43,40 @@ func (v *Validation) add(value, path, constraint string) {
 // Missing tells that a required member is not there.
 func (v *Validation) Missing(path string) { v.add("null", path, "Member must not be null") }
 
+// What AWS says that a member must do.
+const (
+	textMinLength = "Member must have length greater than or equal to "
+	textMaxLength = "Member must have length less than or equal to "
+	textPattern   = "Member must satisfy regular expression pattern: "
+)
+
+func textEnum(set []string) string {
+	return "Member must satisfy enum value set: [" + strings.Join(set, ", ") + "]"
+}
+
 // MinLength and MaxLength tell that a value is too short or too long. The value is as it is to be shown.
 func (v *Validation) MinLength(value, path string, limit int) {
-	v.add(quote(value), path, "Member must have length greater than or equal to "+strconv.Itoa(limit))
+	v.add(quote(value), path, textMinLength+strconv.Itoa(limit))
 }
 
 // MaxLength is described with MinLength.
 func (v *Validation) MaxLength(value, path string, limit int) {
-	v.add(quote(value), path, "Member must have length less than or equal to "+strconv.Itoa(limit))
+	v.add(quote(value), path, textMaxLength+strconv.Itoa(limit))
 }
 
-// Pattern tells that a value does not match a pattern, which is given as in AWS's model.
-func (v *Validation) Pattern(value, path, pattern string) {
-	v.add(quote(value), path, "Member must satisfy regular expression pattern: "+pattern)
-}
-
-// String checks a string's pattern and length, in characters.
+// String checks a string's pattern, its length in characters, and that it is in its set.
 func (v *Validation) String(value, path string, rule *StringRule) {
 	if rule.Match != nil && !rule.Match(value) {
-		v.Pattern(value, path, rule.Pattern)
+		v.add(quote(value), path, textPattern+rule.Pattern)
 	}
 	switch n := utf8.RuneCountInString(value); {
 	case n < rule.Min:
 		v.MinLength(value, path, rule.Min)
-	case n > rule.Max:
+	case rule.Max > 0 && n > rule.Max:
 		v.MaxLength(value, path, rule.Max)
+	}
+	if rule.Enum != nil && !slices.Contains(rule.Enum, value) {
+		v.add(quote(value), path, textEnum(rule.Enum))
 	}
 }
 
@@ -102,60 +112,17 @@ func (v *Validation) Range(value *int32, path string, low, high int32) {
 
 // Enum checks a string that must be one of a set.
 func (v *Validation) Enum(value, path string, set ...string) {
-	for _, allowed := range set {
-		if value == allowed {
-			return
-		}
-	}
-	v.add(quote(value), path, "Member must satisfy enum value set: ["+strings.Join(set, ", ")+"]")
-}
-
-// Keys and values of a tag map are told of together, as AWS does.
-func (v *Validation) mapPart(m map[string]string, path, what string, low, high int) {
-	var b strings.Builder
-	for key, value := range m {
-		if b.Len() > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(key + "=" + value)
-		if b.Len() > maxShown {
-			break
-		}
-	}
-	v.add(quote("{"+b.String()+"}"), path, what+" must satisfy constraint: [Member must have length less than or equal to "+
-		strconv.Itoa(high)+", Member must have length greater than or equal to "+strconv.Itoa(low)+"]")
-}
-
-// Tags checks the lengths of a map of tags.
-func (v *Validation) Tags(m map[string]string, path string, most int) {
-	if m == nil {
-		return
-	}
-	badKey, badValue := false, false
-	for key, value := range m {
-		n := utf8.RuneCountInString(key)
-		badKey = badKey || n < 1 || n > 128
-		badValue = badValue || utf8.RuneCountInString(value) > 256
-	}
-	if badKey {
-		v.mapPart(m, path, "Map keys", 1, 128)
-	}
-	if badValue {
-		v.mapPart(m, path, "Map value", 0, 256)
-	}
-	switch {
-	case len(m) < 1:
-		v.MinLength("{}", path, 1)
-	case len(m) > most:
-		v.MaxLength("{"+strconv.Itoa(len(m))+" members}", path, most)
+	if !slices.Contains(set, value) {
+		v.add(quote(value), path, textEnum(set))
 	}
 }
 
 // StringRule is what a string must be.
 type StringRule struct {
-	Min, Max int    // characters
+	Min, Max int    // characters; a Max of 0 is none
 	Pattern  string // as AWS shows it
 	Match    func(string) bool
+	Enum     []string // what it may be; nil for anything
 }
 
 // Blob shows bytes as AWS does.
