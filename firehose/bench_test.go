@@ -49,7 +49,7 @@ func BenchmarkDelivery(b *testing.B) {
 		defer perCPU(b, size)()
 		for b.Loop() {
 			c := &content{
-				ctx: b.Context(), delimiter: "\n", compression: GZIP, encoders: pool,
+				ctx: b.Context(), expander: expander{delimiter: "\n"}, compression: GZIP, encoders: pool,
 				parts: []part{{input: &input{log: l}, of: sourceRange{To: records, Records: records}, whole: true}},
 			}
 			if _, err := c.WriteTo(discard{}); err != nil {

@@ -14,7 +14,8 @@ import (
 // The entries of a state log, as FORMAT.md has them: a version, a kind, then fields as unsigned varints and
 // strings with their lengths before them.
 
-const stateVersion = 1
+// stateVersion is what is written. Version 1, without intent.Expand, is read too.
+const stateVersion = 2
 
 const (
 	entrySnapshot  = 1
@@ -35,6 +36,14 @@ func (e *encoder) uint(n uint64)          { e.b = binary.AppendUvarint(e.b, n) }
 func (e *encoder) int(n int64)            { e.uint(uint64(n)) }
 func (e *encoder) offset(at shard.Offset) { e.uint(uint64(at)) }
 func (e *encoder) string(s string)        { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
+
+func (e *encoder) bool(b bool) {
+	if b {
+		e.uint(1)
+	} else {
+		e.uint(0)
+	}
+}
 
 // generations writes a table of the generations, of which there is hardly ever more than one, and returns the
 // place of each in it.
@@ -67,6 +76,7 @@ func (e *encoder) intent(in *intent) {
 	e.string(in.Key)
 	e.uint(uint64(slices.Index(compressionCodes, in.Compression)))
 	e.string(in.Delimiter)
+	e.bool(in.Expand)
 	e.int(in.Oldest.UnixMilli())
 	e.int(in.Bytes)
 	e.int(in.Skipped)
@@ -118,11 +128,7 @@ func encodeSnapshot(s *state) []byte {
 	}
 	e.uint(uint64(len(s.intents)))
 	for _, in := range s.intents {
-		done := uint64(0)
-		if in.done {
-			done = 1
-		}
-		e.uint(done)
+		e.bool(in.done)
 		e.intent(in)
 	}
 	return e.b
@@ -134,10 +140,10 @@ func (s *state) replay(entry []byte) error {
 	if len(entry) < 2 {
 		return fmt.Errorf("%w: %d bytes", errEntry, len(entry))
 	}
-	if entry[0] != stateVersion {
-		return fmt.Errorf("%w: version %d, this program knows %d", errEntry, entry[0], stateVersion)
+	if entry[0] < 1 || entry[0] > stateVersion {
+		return fmt.Errorf("%w: version %d, this program knows 1 to %d", errEntry, entry[0], stateVersion)
 	}
-	d := &decoder{b: entry[2:]}
+	d := &decoder{b: entry[2:], version: entry[0]}
 	switch entry[1] {
 	case entrySnapshot:
 		snapshot := d.snapshot()
@@ -188,8 +194,9 @@ func (s *state) restore(snapshot *state) error {
 
 // decoder reads fields. After the first that is not there, all are zero, and end tells.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
 }
 
 func (d *decoder) fail(what string) {
@@ -278,6 +285,7 @@ func (d *decoder) intent() *intent {
 		d.fail("unknown compression")
 	}
 	in.Delimiter = d.string()
+	in.Expand = d.version > 1 && d.uint() == 1
 	in.Oldest = time.UnixMilli(d.int()).UTC()
 	in.Bytes, in.Skipped = d.int(), d.int()
 	generations := d.generations()

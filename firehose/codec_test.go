@@ -31,6 +31,7 @@ func drawEntries(t *rapid.T) (entries [][]byte, s *state) {
 			in := &intent{
 				Number: s.next, Version: rapid.IntRange(1, 9).Draw(t, "version"), Bucket: "clicks", Key: rapid.String().Draw(t, "key"),
 				Compression: rapid.SampledFrom(compressionCodes).Draw(t, "compression"), Delimiter: "\n",
+				Expand:  rapid.Bool().Draw(t, "expand"),
 				Oldest:  time.UnixMilli(rapid.Int64Range(0, 1<<42).Draw(t, "oldest")).UTC(),
 				Bytes:   rapid.Int64Range(0, 1<<40).Draw(t, "bytes"),
 				Skipped: rapid.Int64Range(0, 10).Draw(t, "skipped"),
@@ -89,6 +90,26 @@ func TestTheStateIsWhatItsEntriesSay(t *testing.T) {
 	})
 }
 
+// What a version before this one has decided on is delivered as it had decided.
+func TestEntriesOfTheFirstVersionAreRead(t *testing.T) {
+	// version kind number version bucket key compression delimiter oldest bytes skipped generations ranges
+	entry := []byte("\x01\x02" + "\x00\x03" + "\x06clicks" + "\x01k" + "\x01" + "\x01\n" + "\xe8\x07" + "\x0c\x00" + "\x01\x01g" + "\x01\x00\x02\x07\x05\x04")
+	want := newState()
+	if err := want.addIntent(&intent{
+		Version: 3, Bucket: "clicks", Key: "k", Compression: GZIP, Delimiter: "\n", Oldest: time.UnixMilli(1000).UTC(), Records: 4, Bytes: 12,
+		Ranges: []sourceRange{{source: source{Generation: "g", Partition: 2}, From: 7, To: 12, Records: 4}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := newState()
+	if err := got.replay(entry); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, compareStates); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestFloorsAdvanceInOrder(t *testing.T) {
 	s := newState()
 	src := source{Partition: 3}
@@ -128,7 +149,7 @@ func TestContradictingEntriesAreRefused(t *testing.T) {
 		"an entry cut off":          {encodeIntent(first)[:9]},
 		"an entry with an excess":   {append(encodeIntent(first), 0)},
 		"nothing":                   {{}},
-		"more ranges than bytes":    {append(encodeIntent(&intent{Compression: GZIP})[:12], 0xff, 0xff, 3)},
+		"more ranges than bytes":    {append(encodeIntent(&intent{Compression: GZIP})[:13], 0xff, 0xff, 3)},
 		"a done intent up front":    {encodeSnapshot(&state{next: 1, intents: []*intent{{Compression: GZIP, done: true}}})},
 		"an intent from the future": {encodeSnapshot(&state{next: 1, intents: []*intent{{Number: 7, Compression: GZIP}}})},
 	} {

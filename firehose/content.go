@@ -22,12 +22,12 @@ var (
 	errMissing = errors.New("records missing from their log")
 )
 
-// content is what an object holds: the records of some ranges, each followed by the delimiter, encoded. It
+// content is what an object holds: the records of some ranges, as the expander writes them, encoded. It
 // reads them from their logs each time it is written, so that memory does not depend on the object's size.
 type content struct {
 	ctx         context.Context // of the attempt; io.WriterTo has no place for it
 	parts       []part
-	delimiter   string
+	expander    expander
 	compression Compression
 	encoders    *encoders
 
@@ -84,14 +84,12 @@ func (c *content) write(w *bufio.Writer, p *part) error {
 			if records[i].Offset >= p.of.To {
 				break
 			}
-			if _, err := w.Write(records[i].Value); err != nil {
-				return err
-			}
-			if _, err := w.WriteString(c.delimiter); err != nil {
+			n, err := c.expander.write(w, records[i].Value, p.input.keys)
+			if err != nil {
 				return err
 			}
 			c.records++
-			c.bytes += int64(len(records[i].Value) + len(c.delimiter))
+			c.bytes += n
 		}
 		at = records[len(records)-1].Offset + 1
 	}

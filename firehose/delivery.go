@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/sinks"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 const (
@@ -50,7 +51,6 @@ type delivery struct {
 	id      uuid.UUID
 	prefix  prefix
 	zone    *time.Location
-	delim   string
 	own     shard.Log // with DirectPut, else nil
 	log     *slog.Logger
 	journal *stateLog
@@ -61,6 +61,7 @@ type delivery struct {
 	done sync.WaitGroup // run and all that it started
 
 	// Owned by run.
+	expander  expander
 	ready     []*input        // those that have records to scan, each once, next first
 	signals   chan *input     // from the watchers
 	uploaded  chan committed  // from the uploads
@@ -82,6 +83,7 @@ type delivery struct {
 // input is one log that is read.
 type input struct {
 	source
+	keys     aggregate.HashRange // of the shard
 	log      shard.Log
 	stop     context.CancelFunc // of its watcher
 	ctx      context.Context
@@ -95,7 +97,7 @@ func (d *delivery) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	if d.own != nil {
-		d.addInput(ctx, ownSource, d.own)
+		d.addInput(ctx, ownSource, aggregate.FullRange, d.own)
 	}
 	d.done.Go(func() {
 		err := d.run(ctx)
@@ -267,7 +269,7 @@ func (d *delivery) cut(ctx context.Context) error {
 		Number: d.state.next, Version: d.doc.Version, Bucket: s3.bucket(),
 		Key: d.prefix.evaluate(oldest) +
 			objectName(d.name.Name, d.doc.Version, oldest, objectID(d.id, ranges), s3.extension()),
-		Compression: s3.Compression, Delimiter: d.delim, Oldest: b.oldest,
+		Compression: s3.Compression, Delimiter: d.expander.delimiter, Expand: d.expander.expand, Oldest: b.oldest,
 		Records: b.records, Bytes: b.bytes, Skipped: b.skipped, Ranges: ranges,
 	}
 	if _, err := d.journal.append(ctx, encodeIntent(in)); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/shardtest"
 	"github.com/seed-462d9463/sluice/sinks"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -311,7 +312,7 @@ func (e *env) shards(generation string, n int) []Log {
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		out = append(out, Log{Generation: generation, Partition: i, Log: l})
+		out = append(out, Log{Generation: generation, Partition: i, Range: aggregate.FullRange, Log: l})
 	}
 	return out
 }

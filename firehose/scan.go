@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/sinks"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 // ownSource is the delivery stream's own log.
@@ -47,18 +48,18 @@ func (d *delivery) resolve(ctx context.Context) (bool, error) {
 	for _, l := range logs {
 		src := source{Generation: l.Generation, Partition: l.Partition}
 		present[src] = true
-		d.addInput(ctx, src, l.Log)
+		d.addInput(ctx, src, l.Range, l.Log)
 	}
 	d.forget(func(src source) bool { return !present[src] })
 	return true, nil
 }
 
 // addInput begins to read a log: where the state says, or from its start if it is new.
-func (d *delivery) addInput(ctx context.Context, src source, log shard.Log) {
+func (d *delivery) addInput(ctx context.Context, src source, keys aggregate.HashRange, log shard.Log) {
 	if d.inputs[src] != nil {
 		return
 	}
-	in := &input{source: src, log: log}
+	in := &input{source: src, keys: keys, log: log}
 	in.ctx, in.stop = context.WithCancel(ctx)
 	in.pos, _ = d.state.end(src)
 	d.mu.Lock()
@@ -146,7 +147,12 @@ func (d *delivery) fill(in *input, records []shard.Record) []shard.Record {
 			return records[i:]
 		}
 		r := &records[i]
-		d.batch.add(in.source, r.Offset, r.Time, int64(len(r.Value)+len(d.delim)))
+		bytes, leftOut := d.expander.size(r.Value, in.keys)
+		if leftOut > 0 {
+			d.log.Warn("user records of an aggregated record are left out: they do not belong to the shard",
+				"partition", in.Partition, "offset", r.Offset, "user_records", leftOut)
+		}
+		d.batch.add(in.source, r.Offset, r.Time, bytes)
 		in.pos = r.Offset + 1
 	}
 	return nil

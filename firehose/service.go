@@ -257,7 +257,8 @@ func (s *Service) load(ctx context.Context, e catalog.Entry) (*delivery, error) 
 	if d.zone, err = s3.location(); err != nil {
 		return nil, err
 	}
-	if d.delim, err = s3.delimiter(); err != nil {
+	d.expander.expand = d.doc.Definition.Type == KinesisStreamAsSource
+	if d.expander.delimiter, err = s3.delimiter(); err != nil {
 		return nil, err
 	}
 	d.log = s.log.With("delivery_stream", name.Name, "account", name.Account, "region", name.Region)

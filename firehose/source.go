@@ -1,6 +1,9 @@
 package firehose
 
-import "github.com/seed-462d9463/sluice/shard"
+import (
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
+)
 
 // Sources gives delivery streams the logs of the data streams that they read.
 type Sources interface {
@@ -17,5 +20,7 @@ type Log struct {
 	// positions in the one are not taken for positions in the other. All logs of one stream have the same.
 	Generation string
 	Partition  int
-	Log        shard.Log
+	// Range is the part of the ring of hash keys that the shard takes.
+	Range aggregate.HashRange
+	Log   shard.Log
 }

@@ -52,6 +52,7 @@ type intent struct {
 	Key         string
 	Compression Compression
 	Delimiter   string
+	Expand      bool          // aggregated records are taken apart
 	Oldest      time.Time     // arrival of the oldest record, milliseconds
 	Records     int64         // the sum over Ranges
 	Bytes       int64         // of the content before compression

@@ -90,7 +90,8 @@ func (d *delivery) attempt(ctx context.Context, in *intent) (committed, error) {
 		return committed{Number: in.Number, Lost: in.Records}, nil
 	}
 	c := &content{
-		ctx: ctx, parts: parts, delimiter: in.Delimiter, compression: in.Compression, encoders: d.service.encoders,
+		ctx: ctx, parts: parts, expander: expander{expand: in.Expand, delimiter: in.Delimiter},
+		compression: in.Compression, encoders: d.service.encoders,
 	}
 	if err := sink.Put(ctx, sinks.Object{Key: in.Key, Body: c, ContentType: contentType(in)}); err != nil {
 		return committed{}, err

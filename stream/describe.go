@@ -85,6 +85,7 @@ type ShardLog struct {
 	StreamID  string // tells the stream from others that have had its name
 	ShardID   string
 	Partition int
+	Range     HashRange
 	Closed    bool // nothing more is appended to it
 	Log       shard.Log
 }
@@ -104,7 +105,7 @@ func (s *Service) Logs(name Name) (logs []ShardLog, changed <-chan struct{}, err
 			return nil, nil, fmt.Errorf("stream %s: %w", name, err)
 		}
 		logs = append(logs, ShardLog{
-			StreamID: st.definition.ID, ShardID: sh.ID, Partition: i, Closed: !sh.Open(), Log: log,
+			StreamID: st.definition.ID, ShardID: sh.ID, Partition: i, Range: sh.Range, Closed: !sh.Open(), Log: log,
 		})
 	}
 	return logs, st.changed, nil

@@ -80,6 +80,13 @@ func (k HashKey) Append(dst []byte) []byte {
 	return appendChunks(dst, top, middle, low)
 }
 
+// Bytes is the key as 16 bytes, the most significant first.
+func (k HashKey) Bytes() (b [16]byte) {
+	binary.BigEndian.PutUint64(b[:8], k.Hi)
+	binary.BigEndian.PutUint64(b[8:], k.Lo)
+	return b
+}
+
 // Next is the key after k; the one after the last is 0.
 func (k HashKey) Next() HashKey {
 	lo, carry := bits.Add64(k.Lo, 1, 0)

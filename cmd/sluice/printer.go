@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -29,24 +30,27 @@ func newRecordPrinter(w io.Writer, asJSON bool, limit int64) *recordPrinter {
 
 // printed is a record as it is shown.
 type printed struct {
-	Shard          string    `json:"shard"`
-	SequenceNumber string    `json:"sequenceNumber"`
-	PartitionKey   string    `json:"partitionKey"`
-	Arrival        time.Time `json:"arrival"`
-	Data           *string   `json:"data,omitempty"`
-	Base64         []byte    `json:"dataBase64,omitempty"`
-	raw            []byte
+	Shard          string `json:"shard"`
+	SequenceNumber string `json:"sequenceNumber"`
+	// SubSequence and ExplicitHashKey are those of a user record in an aggregated one.
+	SubSequence     *int      `json:"subSequenceNumber,omitempty"`
+	PartitionKey    string    `json:"partitionKey"`
+	ExplicitHashKey string    `json:"explicitHashKey,omitempty"`
+	Arrival         time.Time `json:"arrival"`
+	Data            *string   `json:"data,omitempty"`
+	Base64          []byte    `json:"dataBase64,omitempty"`
+	raw             []byte
 }
 
 // print writes the records of one shard and sends them on their way. errEnough with the last record.
-func (p *recordPrinter) print(records []printed) error {
+func (p *recordPrinter) print(records iter.Seq[printed]) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range records {
+	for r := range records {
 		if p.limit && p.left == 0 {
 			break
 		}
-		if err := p.write(&records[i]); err != nil {
+		if err := p.write(&r); err != nil {
 			return err
 		}
 		p.left--

@@ -26,6 +26,9 @@ until it has reached the end of every shard.
 --output text prints the record's bytes and a line feed; json an object with shard, sequenceNumber,
 partitionKey, arrival and data (dataBase64 instead if the data is not UTF-8).
 
+Aggregated records, as the Kinesis Producer Library writes them, are taken apart: the records that users made are
+printed, in JSON with a subSequenceNumber, and counted by -n.
+
 ` + connectionHelp + `
 
 Exit codes: 0 done or interrupted, 1 failed, 2 wrong command line.`,

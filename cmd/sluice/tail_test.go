@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-462d9463/sluice/internal/client"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 // read is an answer of GetRecords: records by their data, numbered from first, and the iterator after them.
@@ -73,6 +76,38 @@ func TestTailGoesOnThroughExpiryThrottlingAndOutages(t *testing.T) {
 	}
 	if after == 0 {
 		t.Errorf("no iterator behind the record read last was asked for: %q", f.asked)
+	}
+}
+
+func TestTailShowsTheUserRecordsOfAggregatedOnes(t *testing.T) {
+	whole, err := aggregate.Append(nil, []aggregate.Record{
+		{PartitionKey: []byte("k1"), Data: []byte("one")},
+		{PartitionKey: []byte("k2"), ExplicitHashKey: []byte("7"), Data: []byte("two")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFakeServer(t, map[string][]answer{
+		"ListShards":       {ok(`{"Shards":[{"ShardId":"shard"}]}`)},
+		"GetShardIterator": {ok(`{"ShardIterator":"i"}`)},
+		"GetRecords":       {read("j", 5, "before", string(whole), "after")},
+	})
+	var out bytes.Buffer
+	err = (&tailer{
+		client: f.client(t), stream: "s", start: startAt{kind: "TRIM_HORIZON"}, follow: true, messages: io.Discard,
+		out: newRecordPrinter(&out, true, 4),
+	}).run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const arrival = `"arrival":"1970-01-01T00:00:01.5Z",`
+	want := `{"shard":"shard","sequenceNumber":"5","partitionKey":"k",` + arrival + `"data":"before"}
+{"shard":"shard","sequenceNumber":"6","subSequenceNumber":0,"partitionKey":"k1",` + arrival + `"data":"one"}
+{"shard":"shard","sequenceNumber":"6","subSequenceNumber":1,"partitionKey":"k2","explicitHashKey":"7",` + arrival + `"data":"two"}
+{"shard":"shard","sequenceNumber":"7","partitionKey":"k",` + arrival + `"data":"after"}
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -205,7 +240,7 @@ func TestRecordsArePrintedWhole(t *testing.T) {
 			`{"shard":"s","sequenceNumber":"3","partitionKey":"k","arrival":"2026-03-01T12:00:00Z","data":""}` + "\n",
 	} {
 		var out bytes.Buffer
-		if err := newRecordPrinter(&out, asJSON, 0).print(records); err != nil {
+		if err := newRecordPrinter(&out, asJSON, 0).print(slices.Values(records)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {

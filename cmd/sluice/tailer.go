@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/seed-462d9463/sluice/internal/client"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 // tailer reads all shards of a stream at once, each on its own.
@@ -102,6 +104,8 @@ type shardReader struct {
 	shard  string
 	start  startAt
 	last   string // sequence number of the record printed last
+
+	aggregated aggregate.Reader
 }
 
 // run reads until the shard is closed and read to its end, and returns the shards that came after it. Without
@@ -181,15 +185,35 @@ func (r *shardReader) print(records []client.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	shown := make([]printed, len(records))
-	for i, record := range records {
-		shown[i] = printed{
-			Shard: r.shard, SequenceNumber: record.SequenceNumber, PartitionKey: record.PartitionKey,
-			Arrival: record.ApproximateArrivalTimestamp, raw: record.Data,
+	r.last = records[len(records)-1].SequenceNumber
+	return r.tailer.out.print(r.shown(records))
+}
+
+// shown yields the records as users made them: those of the Kinesis Producer Library one by one, whatever shard they
+// were meant for, so that nothing is hidden from who looks.
+func (r *shardReader) shown(records []client.Record) iter.Seq[printed] {
+	return func(yield func(printed) bool) {
+		for _, record := range records {
+			whole := printed{
+				Shard: r.shard, SequenceNumber: record.SequenceNumber, PartitionKey: record.PartitionKey,
+				Arrival: record.ApproximateArrivalTimestamp, raw: record.Data,
+			}
+			if !r.aggregated.Read(record.Data) {
+				if !yield(whole) {
+					return
+				}
+				continue
+			}
+			for u := range r.aggregated.Records() {
+				one := whole
+				one.SubSequence, one.raw = &u.SubSequence, u.Data
+				one.PartitionKey, one.ExplicitHashKey = string(u.PartitionKey), string(u.ExplicitHashKey)
+				if !yield(one) {
+					return
+				}
+			}
 		}
 	}
-	r.last = records[len(records)-1].SequenceNumber
-	return r.tailer.out.print(shown)
 }
 
 func childNames(children []client.ChildShard) []string {

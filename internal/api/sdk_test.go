@@ -14,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/seed-462d9463/sluice/stream"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 // code is the AWS error code of an SDK's error.
@@ -81,6 +82,29 @@ func TestTheSDKPutsAndReadsBackWhatItPut(t *testing.T) {
 		if !bytes.Equal(got[key], data) {
 			t.Errorf("data of %q differs", key)
 		}
+	}
+}
+
+// Taking aggregated records apart is the consumer's business: the KCL's, for instance.
+func TestAggregatedRecordsAreReadAsTheyWerePut(t *testing.T) {
+	ctx := t.Context()
+	k := start(t).kinesis()
+	name := aws.String("orders")
+	if _, err := k.CreateStream(ctx, &awskinesis.CreateStreamInput{StreamName: name, ShardCount: aws.Int32(1)}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := aggregate.Append(nil, []aggregate.Record{
+		{PartitionKey: []byte("a"), Data: []byte("first")}, {PartitionKey: []byte("b"), Data: []byte("second")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.PutRecord(ctx, &awskinesis.PutRecordInput{StreamName: name, PartitionKey: aws.String("a"), Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	records := readAll(t, k, "orders", "shardId-000000000000")
+	if len(records) != 1 || !bytes.Equal(records[0].Data, data) || *records[0].PartitionKey != "a" {
+		t.Errorf("%+v", records)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/stream"
+	"github.com/seed-462d9463/sluice/stream/aggregate"
 )
 
 // sources lets delivery streams read the data streams of the same node, past their read limits: a delivery
@@ -24,7 +25,10 @@ func (s sources) Logs(account, region, name string) ([]firehose.Log, <-chan stru
 	}
 	shards := make([]firehose.Log, len(logs))
 	for i, l := range logs {
-		shards[i] = firehose.Log{Generation: l.StreamID, Partition: l.Partition, Log: l.Log}
+		shards[i] = firehose.Log{
+			Generation: l.StreamID, Partition: l.Partition, Log: l.Log,
+			Range: aggregate.HashRange{Start: l.Range.Start.Bytes(), End: l.Range.End.Bytes()},
+		}
 	}
 	return shards, changed, nil
 }
