@@ -1,5 +1,6 @@
 # Everything is done by one of these targets; each does its own set-up. Needs Go, git, a C compiler (for the race
-# detector) and, for the tests with the AWS CLI and boto3, Python 3 with venv, and for those with Kafka, Java and Maven.
+# detector) and, for the tests with AWS's clients, Python 3 with venv and Node.js with npm, and for those with Kafka, Java
+# and Maven.
 
 SHELL       := /bin/sh
 .DEFAULT_GOAL := help
@@ -21,12 +22,14 @@ GOLANGCI_LINT_VERSION := v2.15.0
 KAFKA_VERSION         := 4.1.0
 MAVEN_COPY            := org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
 JAVA_LEAST            := 17
+NODE_LEAST            := 20
 
 # A stamp's name carries the version, so that a new one installs and an old one costs nothing.
 MINIO       := $(TOOLS)/stamps/minio-$(MINIO_VERSION)
 LINT        := $(TOOLS)/stamps/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VENV        := $(TOOLS)/stamps/venv
 KAFKA       := $(TOOLS)/stamps/kafka-$(KAFKA_VERSION)
+JAVASCRIPT  := $(TOOLS)/stamps/javascript
 
 .PHONY: help
 help: ## show this list
@@ -44,14 +47,15 @@ demo: build ## play a clickstream through a stream into objects (DEMO="--input F
 test: export SLUICE_TEST_MINIO := $(TOOLS)/bin/minio
 test: export SLUICE_TEST_VENV  := $(TOOLS)/venv
 test: export SLUICE_TEST_KAFKA := $(TOOLS)/kafka
-test: tools ## install what the tests need, vet, lint, run all tests with the race detector
+test: ## install what the tests need, vet, lint, run all tests with the race detector
+	$(MAKE) -j 2 tools
 	go vet ./...
 	$(TOOLS)/bin/golangci-lint run
 	go test -race -timeout 60m $(TESTFLAGS) ./shard/journal $$(go list ./... | grep -vE '$(CROWDED)|/shard/journal$$')
 	go test -race -timeout 60m -p 1 $(TESTFLAGS) $$(go list ./... | grep -E '$(CROWDED)')
 
 .PHONY: tools
-tools: $(MINIO) $(LINT) $(VENV) $(KAFKA) ## install MinIO, Kafka, golangci-lint, the AWS CLI and boto3 under .tools
+tools: $(MINIO) $(KAFKA) $(VENV) $(JAVASCRIPT) $(LINT) ## install MinIO, Kafka, golangci-lint and AWS's clients under .tools
 
 .PHONY: lint
 lint: $(LINT) ## run the linters, which also keep the layers apart
@@ -115,3 +119,16 @@ $(KAFKA):
 	mvn --batch-mode --quiet -f test/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
 		-Dmaven.wagon.http.retryHandler.count=5 $(MAVEN_COPY) -DincludeScope=runtime -DoutputDirectory=$(TOOLS)/kafka
 	@rm -f $(TOOLS)/stamps/kafka-* && touch $@
+
+# Without Node.js the tests with it are skipped, or fail with CI=true.
+$(JAVASCRIPT): test/e2e/clients/javascript/package-lock.json
+	@mkdir -p $(TOOLS)/stamps
+	@version=$$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p'); \
+	if [ "$${version:-0}" -lt $(NODE_LEAST) ] || ! command -v npm >/dev/null; then \
+		echo "NOT TESTED: the AWS SDK for JavaScript. Install Node.js $(NODE_LEAST) or later with npm; found: $${version:-none}."; \
+		[ "$$CI" != true ]; exit; \
+	fi; \
+	set -e; rm -rf $(TOOLS)/javascript; mkdir $(TOOLS)/javascript; \
+	cp test/e2e/clients/javascript/package*.json $(TOOLS)/javascript; \
+	(cd $(TOOLS)/javascript && npm ci --ignore-scripts --no-audit --no-fund --silent); \
+	touch $@

@@ -127,10 +127,16 @@ func encode(s string, keepSlash bool) string {
 	return b.String()
 }
 
+// What a client signs the host as: HTTP/2 has it in a pseudo-header, and the AWS SDK for JavaScript signs that.
+const (
+	host      = "host"
+	authority = ":authority"
+)
+
 // appendHeader appends the values of a header, each trimmed and with runs of spaces made one, joined by
 // commas. net/http takes some headers out of the map, so that they are found where it puts them.
 func appendHeader(dst []byte, r *http.Request, name string) []byte {
-	if name == "host" {
+	if name == host || name == authority {
 		if r.Host == "" {
 			return append(dst, r.URL.Host...)
 		}

@@ -216,6 +216,10 @@ func TestWhatIsWrongWithAHeaderIsToldInTheWordsOfAWS(t *testing.T) {
 			"Date must be in ISO-8601 'basic format'. Got 'yesterday'. See http://en.wikipedia.org/wiki/ISO_8601"},
 		{"a stranger", replace("AKIDEXAMPLE", "AKIDSTRANGER"), now, "UnrecognizedClientException", "The security token included in the request is invalid."},
 		{"an unsigned host", replace("host;", ""), now, "InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."},
+		{"the host as HTTP/2 has it", replace("host;", ":authority;"), now, "InvalidSignatureException",
+			"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and " +
+				"signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have " +
+				"been\n'POST\n/\n\n:authority:example.com\n"},
 		{"an unsigned operation", replace(";x-amz-target", ""), now, "InvalidSignatureException", "'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization."},
 		{"no hexadecimal", replace("Signature=", "Signature=zz"), now, "InvalidSignatureException", "The request signature we calculated does not match"},
 		{"a query, too", func(r *http.Request) { sign(r); r.URL.RawQuery = "X-Amz-Algorithm=AWS4-HMAC-SHA256" }, now, "InvalidSignatureException",

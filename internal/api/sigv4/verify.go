@@ -229,7 +229,7 @@ func parseTime(text string) (time.Time, bool) {
 
 // checkSigned makes sure that the headers that decide what the request does are covered by the signature.
 func (s *Signature) checkSigned(must []string) error {
-	if !slices.Contains(s.signed, "host") {
+	if !slices.Contains(s.signed, host) && !slices.Contains(s.signed, authority) {
 		return &Error{"InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	}
 	if !slices.Contains(s.signed, "x-amz-date") && !slices.Contains(s.signed, "date") {
