@@ -67,10 +67,9 @@ func TestEveryOperationAnswersAsItsGoldenFileSays(t *testing.T) {
 	}
 }
 
-// play makes the requests of a golden file and returns the file as it should be.
-func play(t *testing.T, s *server, text string, covered map[string]bool) string {
+// setUp makes what the golden files start with.
+func (s *server) setUp(t *testing.T) {
 	t.Helper()
-	seen := map[string]string{}
 	for _, setup := range [][2]string{
 		{"Kinesis_20131202.CreateStream", `{"StreamName":"orders","ShardCount":2}`},
 		{"Firehose_20150804.CreateDeliveryStream", `{"DeliveryStreamName":"clicks","ExtendedS3DestinationConfiguration":{` +
@@ -80,6 +79,13 @@ func play(t *testing.T, s *server, text string, covered map[string]bool) string 
 			t.Fatalf("%s: %d %s", setup[0], r.status, r.body)
 		}
 	}
+}
+
+// play makes the requests of a golden file and returns the file as it should be.
+func play(t *testing.T, s *server, text string, covered map[string]bool) string {
+	t.Helper()
+	seen := map[string]string{}
+	s.setUp(t)
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")

@@ -122,13 +122,13 @@ func or[T comparable](value, otherwise T) T {
 
 // exchange is what is learned of one request while it is served.
 type exchange struct {
-	route       *route
-	contentType string // that the answer has to have; "" if the client's is none of AWS's
-	caller      wire.Caller
-	accessKey   string
-	received    int
-	sent        int
-	fault       *wire.Fault
+	route     *route
+	codec     wire.Codec // of request and answer; nil if the request's content type is none of AWS's
+	caller    wire.Caller
+	accessKey string
+	received  int
+	sent      int
+	fault     *wire.Fault
 }
 
 // ServeHTTP implements http.Handler.
@@ -225,7 +225,7 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 		}
 	}
 	response, err := x.route.operation.Serve(ctx, wire.Exchange{
-		Caller: x.caller, Codec: wire.JSON{}, Body: body,
+		Caller: x.caller, Codec: x.codec, Body: body,
 		Hold: m.hold, Grow: m.room,
 	})
 	if err != nil {
@@ -240,7 +240,7 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 		m.answer.Slow(cut)
 		defer m.answer.Prompt()
 	}
-	h.write(w, http.StatusOK, x.contentType, response)
+	h.write(w, http.StatusOK, x.codec.ContentType(), response)
 	return nil
 }
 
@@ -253,12 +253,9 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (don
 		}
 	}
 	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	contentType = strings.ToLower(strings.TrimSpace(contentType))
-	if contentType == typeJSON || contentType == typeCBOR {
-		x.contentType = contentType
-	}
+	x.codec = codecOf(strings.ToLower(strings.TrimSpace(contentType)))
 	target := r.Header.Get("X-Amz-Target")
-	if r.Method != http.MethodPost || target == "" && x.contentType == "" {
+	if r.Method != http.MethodPost || target == "" && x.codec == nil {
 		if r.Header.Get("Authorization") == "" {
 			return false, &wire.Fault{Code: "MissingAuthenticationTokenException",
 				Message: "Missing Authentication Token", Status: http.StatusForbidden}
@@ -269,21 +266,30 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (don
 	if x.route = h.routes[target]; x.route == nil {
 		return false, h.unknown(target, x)
 	}
-	switch x.contentType {
-	case typeJSON:
-		return false, nil
-	case typeCBOR:
+	if x.codec == nil || !slices.Contains(x.route.service.Codecs, x.codec) {
 		return false, &wire.Fault{Code: "UnknownOperationException", Status: http.StatusNotFound,
-			Message: "Sluice does not speak " + typeCBOR + " yet. Use JSON: AWS_CBOR_DISABLE=true or -Daws.cborEnabled=false in Java."}
+			Message: "The content type must be " + wire.JSON{}.ContentType() + "."}
 	}
-	return false, &wire.Fault{Code: "UnknownOperationException", Status: http.StatusNotFound,
-		Message: "The content type must be " + typeJSON + "."}
+	return false, nil
+}
+
+// codecs are the protocols of AWS's that are spoken.
+var codecs = []wire.Codec{wire.JSON{}, wire.CBOR{}}
+
+// codecOf finds the protocol of a content type; nil if there is none.
+func codecOf(contentType string) wire.Codec {
+	for _, c := range codecs {
+		if c.ContentType() == contentType {
+			return c
+		}
+	}
+	return nil
 }
 
 // unknown is the error for a target that is no operation here.
 func (h *Handler) unknown(target string, x *exchange) *wire.Fault {
 	fault := &wire.Fault{Code: "UnknownOperationException"}
-	if x.contentType == "" {
+	if x.codec == nil {
 		fault.Status = http.StatusNotFound
 	}
 	prefix, name, _ := strings.Cut(target, ".")
@@ -381,7 +387,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *e
 
 func (h *Handler) answer(w http.ResponseWriter, x *exchange, fault *wire.Fault) {
 	x.fault = fault
-	h.writeFault(w, x.contentType, fault)
+	h.writeFault(w, x.codec, fault)
 }
 
 // finish counts the request and writes its line in the access log.

@@ -12,15 +12,6 @@ import (
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 )
 
-// Content types of AWS's protocols.
-const (
-	typeJSON = "application/x-amz-json-1.1"
-	typeCBOR = "application/x-amz-cbor-1.1"
-)
-
-// valueJSON is shared by all responses, and read-only.
-var valueJSON = []string{typeJSON}
-
 // Header names as AWS spells them; they are put into the map as they are.
 const (
 	headerRequestID = "x-amzn-RequestId"
@@ -50,16 +41,24 @@ func identify(header http.Header) string {
 	return both[:36]
 }
 
+// contentTypes are shared by all responses, and read-only.
+var contentTypes = func() map[string][]string {
+	values := map[string][]string{}
+	for _, c := range codecs {
+		values[c.ContentType()] = []string{c.ContentType()}
+	}
+	return values
+}()
+
 // write sends a response. A client that does not take it is cut off in the end.
 func (h *Handler) write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	header := w.Header()
-	switch contentType {
-	case typeJSON:
-		header["Content-Type"] = valueJSON
-	case "":
-		header["Content-Type"] = nil // keeps net/http from guessing
-	default:
+	if shared := contentTypes[contentType]; shared != nil {
+		header["Content-Type"] = shared
+	} else if contentType != "" {
 		header["Content-Type"] = []string{contentType}
+	} else {
+		header["Content-Type"] = nil // keeps net/http from guessing
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
@@ -67,8 +66,8 @@ func (h *Handler) write(w http.ResponseWriter, status int, contentType string, b
 	_, _ = w.Write(body) // fails when the client is gone, which is its own business
 }
 
-// writeFault tells the client what is wrong in the protocol that it speaks.
-func (h *Handler) writeFault(w http.ResponseWriter, contentType string, fault *wire.Fault) {
+// writeFault tells the client what is wrong in the protocol that it speaks; nil if that is none of AWS's.
+func (h *Handler) writeFault(w http.ResponseWriter, codec wire.Codec, fault *wire.Fault) {
 	status := fault.Status
 	if status == 0 {
 		status = http.StatusBadRequest
@@ -77,48 +76,11 @@ func (h *Handler) writeFault(w http.ResponseWriter, contentType string, fault *w
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		w.Header().Set("Connection", "close") // there is more of the body, and nobody will read it
 	}
-	switch contentType {
-	case typeCBOR:
-		h.write(w, status, typeCBOR, appendCBORFault(nil, fault))
-	case typeJSON:
-		h.write(w, status, typeJSON, appendJSONFault(nil, fault))
-	default:
+	if codec == nil {
 		h.write(w, status, "", appendXMLFault(nil, fault))
+		return
 	}
-}
-
-// appendJSONFault appends an error as AWS's JSON services send it. Those that come from decoding the request
-// have a capital M in their message.
-func appendJSONFault(dst []byte, fault *wire.Fault) []byte {
-	dst = wire.AppendString(append(dst, `{"__type":`...), fault.Code)
-	switch {
-	case fault.Message == "":
-		return append(dst, '}')
-	case fault.Code == "SerializationException":
-		dst = append(dst, `,"Message":`...)
-	default:
-		dst = append(dst, `,"message":`...)
-	}
-	return append(wire.AppendString(dst, fault.Message), '}')
-}
-
-// appendCBORFault appends an error as a CBOR map (RFC 8949) of two text strings.
-func appendCBORFault(dst []byte, fault *wire.Fault) []byte {
-	dst = append(dst, 0xa2) // a map of two pairs
-	for _, text := range []string{"__type", fault.Code, "message", fault.Message} {
-		switch n := len(text); {
-		case n < 24:
-			dst = append(dst, 0x60|byte(n))
-		case n < 1<<8:
-			dst = append(dst, 0x78, byte(n))
-		case n < 1<<16:
-			dst = binary.BigEndian.AppendUint16(append(dst, 0x79), uint16(n))
-		default:
-			dst = binary.BigEndian.AppendUint32(append(dst, 0x7a), uint32(n))
-		}
-		dst = append(dst, text...)
-	}
-	return dst
+	h.write(w, status, codec.ContentType(), codec.AppendFault(nil, fault))
 }
 
 // appendXMLFault appends an error as AWS's front end sends it when it cannot tell the protocol.

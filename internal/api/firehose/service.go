@@ -1,6 +1,6 @@
 // Package firehose is the API of Amazon Data Firehose (API version 2015-08-04) on the delivery streams of
 // package firehose: what AWS calls operations, with AWS's validation, paging and errors. It knows neither HTTP
-// nor a protocol, except for the hand-written JSON of the hot operations in json.go.
+// nor JSON.
 package firehose
 
 import (

@@ -1,6 +1,6 @@
 // Package kinesis is the API of Amazon Kinesis Data Streams (API version 2013-12-02) on the streams of
 // package stream: what AWS calls operations, with AWS's validation, paging and errors. It knows neither HTTP
-// nor a protocol, except for the hand-written JSON of the hot operations in json.go.
+// nor JSON nor CBOR.
 package kinesis
 
 import (
@@ -64,7 +64,7 @@ func New(o Options) *wire.Service {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	return wire.NewService("kinesis", "Kinesis_20131202", planned,
+	s := wire.NewService("kinesis", "Kinesis_20131202", planned,
 		operation("CreateStream", maxBody, a.createStream),
 		operation("DeleteStream", maxBody, a.deleteStream),
 		operation("DescribeStream", maxBody, a.describeStream),
@@ -76,6 +76,8 @@ func New(o Options) *wire.Service {
 		operation("GetShardIterator", maxBody, a.getShardIterator),
 		wire.NewOperation("GetRecords", maxBody, a.getRecords),
 	)
+	s.Codecs = append(s.Codecs, wire.CBOR{}) // the default of the SDKs for Java
+	return s
 }
 
 // operation makes an operation of a function that is called when the input is what the rules say that it must be.

@@ -48,27 +48,27 @@ func shapeOf(s *stream.Shard) Shard {
 	return shape
 }
 
-// Bytes of JSON about a shard, and about a stream beside its name.
+// Bytes about a shard, and about a stream beside its name.
 const (
 	shardSize         = 512
 	streamSummarySize = 320
 )
 
-// JSONSize implements wire.JSONSizer.
-func (out *DescribeStreamOutput) JSONSize() int {
-	return 1024 + len(out.StreamDescription.Shards)*shardSize
+// WireSize implements wire.Sizer.
+func (out *DescribeStreamOutput) WireSize() (rest, blobs int) {
+	return 1024 + len(out.StreamDescription.Shards)*shardSize, 0
 }
 
-// JSONSize implements wire.JSONSizer.
-func (out *ListShardsOutput) JSONSize() int { return 512 + len(out.Shards)*shardSize }
+// WireSize implements wire.Sizer.
+func (out *ListShardsOutput) WireSize() (rest, blobs int) { return 512 + len(out.Shards)*shardSize, 0 }
 
-// JSONSize implements wire.JSONSizer.
-func (out *ListStreamsOutput) JSONSize() int {
-	size := 512
+// WireSize implements wire.Sizer.
+func (out *ListStreamsOutput) WireSize() (rest, blobs int) {
+	rest = 512
 	for _, name := range out.StreamNames {
-		size += streamSummarySize + 3*len(name)
+		rest += streamSummarySize + 3*len(name)
 	}
-	return size
+	return rest, 0
 }
 
 const (

@@ -9,13 +9,17 @@ import (
 // DecodeJSON decodes a request body into the shape that in points to. The body is overwritten; what in holds
 // afterwards does not point into it, unless in reads itself and says otherwise. The error is a *SyntaxError or
 // a *TypeError.
-func DecodeJSON(body []byte, in any) error {
-	r := NewReader(body)
+func DecodeJSON(body []byte, in any) error { return decode(NewReader(body), in) }
+
+// DecodeCBOR is DecodeJSON for a body of CBOR.
+func DecodeCBOR(body []byte, in any) error { return decode(NewCBORReader(body), in) }
+
+func decode(r *Reader, in any) error {
 	if r.Null() {
 		r.syntax("null where a structure is expected")
 	}
-	if reader, ok := in.(JSONReader); ok {
-		reader.ReadJSON(r)
+	if reader, ok := in.(SelfReader); ok {
+		reader.ReadWire(r)
 	} else {
 		v := reflect.ValueOf(in).Elem()
 		readStruct(r, v, fieldsOf(v.Type()))

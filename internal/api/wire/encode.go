@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	asm "github.com/segmentio/asm/base64"
@@ -12,61 +13,71 @@ import (
 
 // AppendJSON appends a shape as compact JSON.
 func AppendJSON(dst []byte, out any) []byte {
-	if a, ok := out.(JSONAppender); ok {
-		return a.AppendJSON(dst)
-	}
-	return appendValue(dst, reflect.ValueOf(out))
+	w := Writer{buf: dst}
+	w.Shape(out)
+	return w.buf
 }
 
-func appendValue(dst []byte, v reflect.Value) []byte {
+// AppendCBOR appends a shape as CBOR.
+func AppendCBOR(dst []byte, out any) []byte {
+	w := Writer{buf: dst, cbor: true}
+	w.Shape(out)
+	return w.buf
+}
+
+// Shape writes a shape, by reflection unless it writes itself.
+func (w *Writer) Shape(out any) {
+	if self, ok := out.(SelfWriter); ok {
+		self.WriteWire(w)
+		return
+	}
+	w.reflected(reflect.ValueOf(out))
+}
+
+func (w *Writer) reflected(v reflect.Value) {
 	if v.Type() == timestampType {
-		return AppendTimestamp(dst, v.Interface().(Timestamp))
+		w.Timestamp(v.Interface().(Timestamp))
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		return appendValue(dst, v.Elem())
+		w.reflected(v.Elem())
 	case reflect.Struct:
-		return appendStruct(dst, v)
+		w.structure(v)
 	case reflect.String:
-		return AppendString(dst, v.String())
+		w.String(v.String())
 	case reflect.Bool:
-		return strconv.AppendBool(dst, v.Bool())
+		w.Bool(v.Bool())
 	case reflect.Int32, reflect.Int64:
-		return strconv.AppendInt(dst, v.Int(), 10)
+		w.Int(v.Int())
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return AppendBlob(dst, v.Bytes())
+			w.Blob(v.Bytes())
+			return
 		}
-		dst = append(dst, '[')
+		w.BeginArray()
 		for i := range v.Len() {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendValue(dst, v.Index(i))
+			w.reflected(v.Index(i))
 		}
-		return append(dst, ']')
+		w.EndArray()
 	case reflect.Map:
-		return appendMap(dst, v)
+		w.mapping(v)
+	default:
+		panic(fmt.Sprintf("wire: a shape cannot have a %v", v.Type()))
 	}
-	panic(fmt.Sprintf("wire: a shape cannot have a %v", v.Type()))
 }
 
-func appendStruct(dst []byte, v reflect.Value) []byte {
-	dst = append(dst, '{')
-	first := true
+func (w *Writer) structure(v reflect.Value) {
+	w.BeginObject()
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if !field.IsExported() || absent(v.Field(i)) {
 			continue
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(AppendString(dst, field.Name), ':')
-		dst = appendValue(dst, v.Field(i))
+		w.Name(field.Name)
+		w.reflected(v.Field(i))
 	}
-	return append(dst, '}')
+	w.EndObject()
 }
 
 // absent tells whether a member is not sent.
@@ -83,26 +94,16 @@ func absent(v reflect.Value) bool {
 	return false
 }
 
-func appendMap(dst []byte, v reflect.Value) []byte {
+// mapping writes a map in the order of its keys.
+func (w *Writer) mapping(v reflect.Value) {
 	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int {
-		switch {
-		case a.String() < b.String():
-			return -1
-		case a.String() > b.String():
-			return 1
-		}
-		return 0
-	})
-	dst = append(dst, '{')
-	for i, key := range keys {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(AppendString(dst, key.String()), ':')
-		dst = appendValue(dst, v.MapIndex(key))
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	w.BeginObject()
+	for _, key := range keys {
+		w.anyName(key.String())
+		w.reflected(v.MapIndex(key))
 	}
-	return append(dst, '}')
+	w.EndObject()
 }
 
 // AppendTimestamp appends seconds since 1970 with three digits of a fraction.

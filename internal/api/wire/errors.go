@@ -9,12 +9,13 @@ import (
 
 // SyntaxError says that a body is not what its content type promises.
 type SyntaxError struct {
-	Offset int // bytes into the body
+	Format string // "JSON" or "CBOR"
+	Offset int    // bytes into the body
 	Reason string
 }
 
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("The request body is not valid JSON: %s at byte %d.", e.Reason, e.Offset)
+	return fmt.Sprintf("The request body is not valid %s: %s at byte %d.", e.Format, e.Reason, e.Offset)
 }
 
 // TypeError says that a member has a value of the wrong type. Its text is AWS's own.
@@ -37,7 +38,14 @@ const (
 	wantStructure want = "structure"
 )
 
-// mismatch is the error for a value that begins with the byte got where another type was wanted.
+// notBoolean is the error for a text where a boolean was wanted.
+func notBoolean(s []byte) *TypeError {
+	text := bytes.ToUpper(s[:min(len(s), 64)])
+	return &TypeError{"'" + string(bytes.ToValidUTF8(text, nil)) + "' can not be converted to an Boolean"}
+}
+
+// mismatch is the error for a value that begins with the byte got where another type was wanted; 'b' stands for the
+// byte strings of CBOR.
 func mismatch(w want, got byte) *TypeError {
 	switch w {
 	case wantList, wantMap:
@@ -61,6 +69,8 @@ func mismatch(w want, got byte) *TypeError {
 		return &TypeError{"Start of list found where not expected"}
 	case '"':
 		return &TypeError{"class java.lang.String can not be converted to " + string(w)}
+	case 'b':
+		return &TypeError{"class java.nio.HeapByteBuffer can not be converted to " + string(w)}
 	case 't', 'f':
 		return &TypeError{"class java.lang.Boolean can not be converted to " + string(w)}
 	}

@@ -1,13 +1,15 @@
 package wire
 
 import (
-	"bytes"
 	"math"
 	"strconv"
 )
 
 // Bool takes true or false. The second is false if it was null, or an error.
 func (r *Reader) Bool() (value, ok bool) {
+	if r.cbor {
+		return r.cborBool()
+	}
 	if r.Null() {
 		return false, false
 	}
@@ -23,8 +25,7 @@ func (r *Reader) Bool() (value, ok bool) {
 		return false, r.err == nil
 	case c == '"':
 		if s := r.text(); r.err == nil {
-			text := bytes.ToUpper(s[:min(len(s), 64)])
-			r.fail(&TypeError{"'" + string(bytes.ToValidUTF8(text, nil)) + "' can not be converted to an Boolean"})
+			r.fail(notBoolean(s))
 		}
 		return false, false
 	}
@@ -35,13 +36,23 @@ func (r *Reader) Bool() (value, ok bool) {
 // Int takes a number as a 32-bit integer: a fraction is cut off, and what is out of range becomes the nearest
 // integer in range, to be refused by whoever knows what is allowed. False: it was null, or it is an error.
 func (r *Reader) Int() (int32, bool) {
-	f, ok := r.number(wantInteger)
+	f, ok := r.number(wantInteger) // holds any integer of 32 bits exactly
 	return int32(max(math.MinInt32, min(math.MaxInt32, math.Trunc(f)))), ok
 }
 
-// Int64 is Int for 64 bits. Beyond 2^53 the last digits may be lost.
+// Int64 is Int for 64 bits. Beyond 2^53 the last digits may be lost in JSON.
 func (r *Reader) Int64() (int64, bool) {
-	f, ok := r.number(wantLong)
+	var f float64
+	var ok bool
+	if r.cbor {
+		n, number, exact, found := r.cborNumber(wantLong)
+		if exact {
+			return n, found
+		}
+		f, ok = number, found
+	} else {
+		f, ok = r.number(wantLong)
+	}
 	switch f = math.Trunc(f); {
 	case f >= math.MaxInt64:
 		return math.MaxInt64, ok
@@ -51,7 +62,7 @@ func (r *Reader) Int64() (int64, bool) {
 	return int64(f), ok
 }
 
-// Timestamp takes a number of seconds since 1970.
+// Timestamp takes a number of seconds, or milliseconds, since 1970.
 func (r *Reader) Timestamp() (Timestamp, bool) {
 	f, ok := r.number(wantTimestamp)
 	if !ok {
@@ -62,6 +73,10 @@ func (r *Reader) Timestamp() (Timestamp, bool) {
 
 // number takes a number. Too large a one is an infinity.
 func (r *Reader) number(w want) (float64, bool) {
+	if r.cbor {
+		_, f, _, ok := r.cborNumber(w)
+		return f, ok
+	}
 	if r.Null() {
 		return 0, false
 	}

@@ -8,10 +8,10 @@ import (
 // maxDepth bounds how deep objects and arrays may nest, in what is skipped too. AWS's shapes need seven.
 const maxDepth = 512
 
-// Reader walks through one JSON document without allocating. It is as strict as RFC 8259: what encoding/json
-// refuses, it refuses, and invalid UTF-8 too.
+// Reader walks through one document, of JSON or of CBOR, without allocating; whoever walks does not know which. It is
+// as strict as RFC 8259, what encoding/json refuses, it refuses, and invalid UTF-8 too, or as RFC 8949.
 //
-// It owns the bytes that it reads: escapes and base64 are decoded in place, and what String, Name and Blob
+// It owns the bytes that it reads: escapes, base64 and chunks are decoded in place, and what String, Name and Blob
 // return points into the document. The first error sticks; every method returns at once from then on, and
 // whoever walks needs to look at Err only once, at the end.
 //
@@ -32,19 +32,28 @@ type Reader struct {
 	err   error
 
 	elements int // of lists and maps that were read by reflection
+
+	cbor bool
+	left [cborDepth]int32 // how many members are left in the arrays and maps of CBOR that were entered
 }
 
-// NewReader returns a reader of the document.
+// NewReader returns a reader of a document of JSON.
 func NewReader(document []byte) *Reader { return &Reader{buf: document} }
 
-// Reset makes the reader read another document.
-func (r *Reader) Reset(document []byte) { *r = Reader{buf: document} }
+// NewCBORReader returns a reader of a document of CBOR.
+func NewCBORReader(document []byte) *Reader { return &Reader{buf: document, cbor: true} }
 
 // Err is the first thing that was wrong, a *SyntaxError or a *TypeError.
 func (r *Reader) Err() error { return r.err }
 
-// End checks that nothing but space follows, and returns Err.
+// End checks that nothing follows, but space in JSON, and returns Err.
 func (r *Reader) End() error {
+	if r.cbor {
+		if r.pos < len(r.buf) {
+			r.syntax("more bytes after the end")
+		}
+		return r.err
+	}
 	if c, ok := r.peek(); r.err == nil && ok {
 		r.unexpected(c, "after the end")
 	}
@@ -58,7 +67,11 @@ func (r *Reader) fail(err error) {
 }
 
 func (r *Reader) syntax(reason string) {
-	r.fail(&SyntaxError{Offset: r.pos, Reason: reason})
+	format := "JSON"
+	if r.cbor {
+		format = "CBOR"
+	}
+	r.fail(&SyntaxError{Format: format, Offset: r.pos, Reason: reason})
 }
 
 func (r *Reader) unexpected(c byte, where string) {
@@ -92,6 +105,9 @@ func (r *Reader) value() (byte, bool) {
 
 // Null takes a null if there is one, and tells whether it did.
 func (r *Reader) Null() bool {
+	if r.cbor {
+		return r.cborNull()
+	}
 	c, ok := r.value()
 	if !ok || c != 'n' {
 		return false
@@ -122,6 +138,9 @@ func (r *Reader) enter() bool {
 func (r *Reader) BeginObject() bool { return r.beginObject(wantStructure) }
 
 func (r *Reader) beginObject(w want) bool {
+	if r.cbor {
+		return r.cborBegin(cborMap, w)
+	}
 	if r.Null() {
 		return false
 	}
@@ -139,6 +158,9 @@ func (r *Reader) beginObject(w want) bool {
 // Member moves to the next member of the object that was entered last. False: there is none, and the object
 // has been left. The member's value must be taken, or skipped, before the next call.
 func (r *Reader) Member() bool {
+	if r.cbor {
+		return r.cborMember()
+	}
 	c, ok := r.next('}')
 	if !ok {
 		return false
@@ -164,6 +186,9 @@ func (r *Reader) Name() []byte { return r.name }
 
 // BeginArray enters an array. False: it was null, or it is an error.
 func (r *Reader) BeginArray() bool {
+	if r.cbor {
+		return r.cborBegin(cborArray, wantList)
+	}
 	if r.Null() {
 		return false
 	}
@@ -180,6 +205,9 @@ func (r *Reader) BeginArray() bool {
 
 // Element moves to the next element of the array that was entered last, as Member does.
 func (r *Reader) Element() bool {
+	if r.cbor {
+		return r.cborMore()
+	}
 	_, ok := r.next(']')
 	return ok
 }
@@ -215,8 +243,12 @@ func (r *Reader) wrong(w want, c byte) {
 	}
 }
 
-// Skip takes any value and checks that it is valid JSON.
+// Skip takes any value and checks that it is valid.
 func (r *Reader) Skip() {
+	if r.cbor {
+		r.cborSkip(0)
+		return
+	}
 	c, ok := r.value()
 	if !ok {
 		return

@@ -37,28 +37,19 @@ func Internal() *Fault {
 type Service struct {
 	Name       string // as signatures name it, "kinesis"
 	Target     string // the part of X-Amz-Target before the dot
+	Codecs     []Codec
 	Operations map[string]*Operation
 	// Planned has the operations of AWS's service that are not here yet, so that a client can be told so.
 	Planned []string
 }
 
-// NewService puts the operations of a service together.
+// NewService puts the operations of a service together. It speaks JSON; whoever has more protocols adds their codecs.
 func NewService(name, target string, planned []string, operations ...*Operation) *Service {
-	s := &Service{Name: name, Target: target, Operations: map[string]*Operation{}, Planned: planned}
+	s := &Service{Name: name, Target: target, Codecs: []Codec{JSON{}}, Operations: map[string]*Operation{}, Planned: planned}
 	for _, o := range operations {
 		s.Operations[o.Name] = o
 	}
 	return s
-}
-
-// Codec is one of AWS's protocols.
-type Codec interface {
-	// Decode decodes a body, which it may overwrite, into the shape that in points to.
-	Decode(body []byte, in any) error
-	// Append appends the shape that out points to.
-	Append(dst []byte, out any) []byte
-	// Size is about how many bytes Append will append, or 0 if that is few.
-	Size(out any) int
 }
 
 // Reusable is implemented by inputs and outputs that are worth keeping for another request. Reset must drop
@@ -74,26 +65,6 @@ type Heavy interface {
 
 // Nothing is the output of an operation whose answer has no body.
 type Nothing struct{}
-
-// JSON is AWS's JSON protocol, version 1.1.
-type JSON struct{}
-
-// JSONSizer is implemented by outputs that may be large.
-type JSONSizer interface{ JSONSize() int }
-
-// Decode implements Codec.
-func (JSON) Decode(body []byte, in any) error { return DecodeJSON(body, in) }
-
-// Append implements Codec.
-func (JSON) Append(dst []byte, out any) []byte { return AppendJSON(dst, out) }
-
-// Size implements Codec.
-func (JSON) Size(out any) int {
-	if s, ok := out.(JSONSizer); ok {
-		return s.JSONSize()
-	}
-	return 0
-}
 
 // Exchange is one request on its way through an operation.
 type Exchange struct {

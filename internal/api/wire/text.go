@@ -16,6 +16,9 @@ var strictBase64 = asm.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 func (r *Reader) String() ([]byte, bool) { return r.str(wantString) }
 
 func (r *Reader) str(w want) ([]byte, bool) {
+	if r.cbor {
+		return r.cborStr(cborText, w)
+	}
 	if r.Null() {
 		return nil, false
 	}
@@ -31,8 +34,11 @@ func (r *Reader) str(w want) ([]byte, bool) {
 	return s, r.err == nil
 }
 
-// Blob takes a base64 string and returns the bytes, never nil. False: it was null, or it is an error.
+// Blob takes a blob, which is base64 in JSON, and returns the bytes, never nil. False: it was null, or it is an error.
 func (r *Reader) Blob() ([]byte, bool) {
+	if r.cbor {
+		return r.cborStr(cborBytes, wantBlob)
+	}
 	if c, ok := r.value(); !ok || c != '"' {
 		return r.str(wantBlob)
 	}

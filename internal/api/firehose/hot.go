@@ -2,11 +2,11 @@ package firehose
 
 import "github.com/seed-462d9463/sluice/internal/api/wire"
 
-// The JSON of the hot operations, written by hand: no reflection, and no allocation for a record. Tests hold
-// it against the reflecting codec.
+// The hot operations' shapes read and write themselves, in any protocol: no reflection, and no allocation for a
+// record. Tests hold them against the reflecting codec.
 
-// ReadJSON implements wire.JSONReader.
-func (in *PutRecordInput) ReadJSON(r *wire.Reader) {
+// ReadWire implements wire.SelfReader.
+func (in *PutRecordInput) ReadWire(r *wire.Reader) {
 	for open := r.BeginObject(); open && r.Member(); {
 		switch string(r.Name()) {
 		case "DeliveryStreamName":
@@ -23,9 +23,9 @@ func (in *PutRecordInput) ReadJSON(r *wire.Reader) {
 	}
 }
 
-// ReadJSON implements wire.JSONReader. Of a list that is too long one more than allowed is kept; the rest is
+// ReadWire implements wire.SelfReader. Of a list that is too long one more than allowed is kept; the rest is
 // read and counted, so that a small body cannot become large in memory.
-func (in *PutRecordBatchInput) ReadJSON(r *wire.Reader) {
+func (in *PutRecordBatchInput) ReadWire(r *wire.Reader) {
 	records := in.Records[:0]
 	in.Records = nil
 	for open := r.BeginObject(); open && r.Member(); {
@@ -78,30 +78,40 @@ func text(r *wire.Reader) *string {
 	return new(string(b))
 }
 
-// AppendJSON implements wire.JSONAppender.
-func (out *PutRecordOutput) AppendJSON(dst []byte) []byte {
-	dst = wire.AppendString(append(dst, `{"RecordId":`...), out.RecordID)
-	return append(dst, `,"Encrypted":false}`...)
+// WriteWire implements wire.SelfWriter.
+func (out *PutRecordOutput) WriteWire(w *wire.Writer) {
+	w.BeginObject()
+	w.Name("RecordId")
+	w.String(out.RecordID)
+	w.Name("Encrypted")
+	w.Bool(false)
+	w.EndObject()
 }
 
-// JSONSize implements wire.JSONSizer.
-func (out *PutRecordBatchOutput) JSONSize() int {
-	size := 64
+// WireSize implements wire.Sizer.
+func (out *PutRecordBatchOutput) WireSize() (rest, blobs int) {
+	rest = 64
 	for _, id := range out.RecordIDs {
-		size += len(id) + len(`{"RecordId":""},`)
+		rest += len(id) + len(`{"RecordId":""},`)
 	}
-	return size
+	return rest, 0
 }
 
-// AppendJSON implements wire.JSONAppender.
-func (out *PutRecordBatchOutput) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[`...)
-	for i, id := range out.RecordIDs {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = wire.AppendString(append(dst, `{"RecordId":`...), id)
-		dst = append(dst, '}')
+// WriteWire implements wire.SelfWriter.
+func (out *PutRecordBatchOutput) WriteWire(w *wire.Writer) {
+	w.BeginObject()
+	w.Name("FailedPutCount")
+	w.Int(0)
+	w.Name("Encrypted")
+	w.Bool(false)
+	w.Name("RequestResponses")
+	w.BeginArray()
+	for _, id := range out.RecordIDs {
+		w.BeginObject()
+		w.Name("RecordId")
+		w.String(id)
+		w.EndObject()
 	}
-	return append(dst, `]}`...)
+	w.EndArray()
+	w.EndObject()
 }

@@ -1,11 +1,14 @@
 package kinesis
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
@@ -13,7 +16,7 @@ import (
 	"github.com/seed-462d9463/sluice/stream"
 )
 
-// slowGetRecords is the shape once more, without JSON of its own: the reflecting codec reads it. The others have such a
+// slowGetRecords is the shape once more, without code of its own: the reflecting codec reads it. The others have such a
 // twin for their rules.
 type slowGetRecords struct {
 	ShardIterator *string
@@ -32,50 +35,104 @@ var seeds = []string{
 }
 
 // both decodes a document in both ways and compares the errors. The second result is false if there was one.
-func both(t *testing.T, document string, fast, slow any) bool {
+func both(t *testing.T, codec wire.Codec, document string, fast, slow any) bool {
 	t.Helper()
-	fastErr := wire.DecodeJSON([]byte(document), fast)
-	slowErr := wire.DecodeJSON([]byte(document), slow)
+	fastErr := codec.Decode([]byte(document), fast)
+	slowErr := codec.Decode([]byte(document), slow)
 	if (fastErr == nil) != (slowErr == nil) || fastErr != nil && fastErr.Error() != slowErr.Error() {
 		var tooLong *wire.SyntaxError
-		if errors.As(slowErr, &tooLong) && tooLong.Reason == "list too long" {
+		if errors.As(slowErr, &tooLong) && tooLong.Reason == "too many elements" {
 			return false
 		}
 		t.Fatalf("%q:\nfast: %v\nslow: %v", document, fastErr, slowErr)
 	}
-	if fastErr == nil && !json.Valid([]byte(document)) {
+	valid := json.Valid([]byte(document))
+	if codec == (wire.CBOR{}) {
+		valid = reference.Wellformed([]byte(document)) == nil
+	}
+	if fastErr == nil && !valid {
 		t.Fatalf("%q was accepted", document)
 	}
 	return fastErr == nil
 }
 
-func check(t *testing.T, document string) {
+var reference = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{MaxNestedLevels: 1000, MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+func check(t *testing.T, codec wire.Codec, document string) {
 	var put PutRecordInput
 	var slowPut ruledPutRecord
-	if both(t, document, &put, &slowPut) {
+	if both(t, codec, document, &put, &slowPut) {
 		if diff := cmp.Diff(&slowPut, put.ruled()); diff != "" {
 			t.Errorf("PutRecord %q (-slow +fast):\n%s", document, diff)
 		}
 	}
 	var puts PutRecordsInput
 	var slowPuts ruledPutRecords
-	if both(t, document, &puts, &slowPuts) && len(slowPuts.Records) <= stream.MaxPutRecords {
+	if both(t, codec, document, &puts, &slowPuts) && len(slowPuts.Records) <= stream.MaxPutRecords {
 		if diff := cmp.Diff(&slowPuts, puts.ruled()); diff != "" || puts.Count != len(slowPuts.Records) {
 			t.Errorf("PutRecords %q, count %d (-slow +fast):\n%s", document, puts.Count, diff)
 		}
 	}
 	var get GetRecordsInput
 	var slowGet slowGetRecords
-	if both(t, document, &get, &slowGet) {
+	if both(t, codec, document, &get, &slowGet) {
 		if diff := cmp.Diff(slowGet, slowGetRecords(get)); diff != "" {
 			t.Errorf("GetRecords %q (-slow +fast):\n%s", document, diff)
 		}
 	}
 }
 
+// seedsCBOR are the seeds, as far as they are JSON, with blobs as bytes; and lengths that are not definite.
+func seedsCBOR(t testing.TB) []string {
+	t.Helper()
+	out := []string{
+		"", "\xf6", "\xbf\xff", "\xbfgRecords\x9f\xbfdData_AaAb\xff\xff\xff\xff", "\xbfgRecords\x9b\x00\x00\x00\xff\xff\xff\xff\xff",
+		"\xa1dData\xc1A\x00", "\xa1\x7fbDabta\xffA\x01", "\xa1jStreamName\x7faaab\xff", "\xa1eLimit\xf9\x49\x00", "\xa1eLimit\x1b\xff\xff\xff\xff\xff\xff\xff\xff",
+	}
+	for _, s := range seeds {
+		var tree any
+		if json.Unmarshal([]byte(s), &tree) != nil {
+			continue
+		}
+		document, err := cbor.Marshal(bytesFor(tree))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, string(document))
+	}
+	return out
+}
+
+// bytesFor is a tree with bytes in the place of base64.
+func bytesFor(tree any) any {
+	switch tree := tree.(type) {
+	case []any:
+		for i := range tree {
+			tree[i] = bytesFor(tree[i])
+		}
+	case map[string]any:
+		for name, value := range tree {
+			tree[name] = bytesFor(value)
+			if text, ok := value.(string); ok && name == "Data" {
+				tree[name], _ = base64.StdEncoding.DecodeString(text)
+			}
+		}
+	}
+	return tree
+}
+
 func TestHotInputsAreReadAsReflectionReadsThem(t *testing.T) {
 	for _, s := range seeds {
-		check(t, s)
+		check(t, wire.JSON{}, s)
+	}
+	for _, s := range seedsCBOR(t) {
+		check(t, wire.CBOR{}, s)
 	}
 }
 
@@ -83,7 +140,14 @@ func FuzzHotInputsAreReadAsReflectionReadsThem(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s)
 	}
-	f.Fuzz(check)
+	f.Fuzz(func(t *testing.T, document string) { check(t, wire.JSON{}, document) })
+}
+
+func FuzzHotInputsInCBORAreReadAsReflectionReadsThem(f *testing.F) {
+	for _, s := range seedsCBOR(f) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, document string) { check(t, wire.CBOR{}, document) })
 }
 
 func TestAnInputThatIsUsedAgainForgetsTheRequestBefore(t *testing.T) {
@@ -112,7 +176,7 @@ func TestAnInputThatIsUsedAgainForgetsTheRequestBefore(t *testing.T) {
 	}
 }
 
-func TestHotOutputsAreValidJSONOfTheSizeForetold(t *testing.T) {
+func TestHotOutputsAreValidAndOfTheSizeForetold(t *testing.T) {
 	sh := stream.Shard{ID: "shardId-000000000003", Index: 3, Created: time.Unix(1700000000, 0)}
 	get := &GetRecordsOutput{Shard: sh, NextShardIterator: "AAA=", MillisBehindLatest: 7}
 	puts := &PutRecordsOutput{fault: func(error, string) (string, string) { return "C", "text with \"quotes\"" }}
@@ -126,16 +190,15 @@ func TestHotOutputsAreValidJSONOfTheSizeForetold(t *testing.T) {
 		}
 		puts.Results = append(puts.Results, result)
 	}
-	for name, out := range map[string]interface {
-		wire.JSONAppender
-		wire.JSONSizer
-	}{"GetRecords": get, "PutRecords": puts} {
-		text := out.AppendJSON(nil)
-		if !json.Valid(text) {
-			t.Errorf("%s: %s", name, text)
-		}
-		if size := out.JSONSize(); size < len(text) || size > 2*len(text) {
-			t.Errorf("%s: %d bytes were foretold, %d it was", name, size, len(text))
+	for name, out := range map[string]any{"GetRecords": get, "PutRecords": puts} {
+		for _, codec := range []wire.Codec{wire.JSON{}, wire.CBOR{}} {
+			text := codec.Append(nil, out)
+			if codec == (wire.JSON{}) && !json.Valid(text) || codec == (wire.CBOR{}) && cbor.Wellformed(text) != nil {
+				t.Errorf("%s: %q", name, text)
+			}
+			if size := codec.Size(out); size < len(text) || size > 2*len(text) {
+				t.Errorf("%s in %T: %d bytes were foretold, %d it was", name, codec, size, len(text))
+			}
 		}
 	}
 	var back struct {
@@ -146,7 +209,7 @@ func TestHotOutputsAreValidJSONOfTheSizeForetold(t *testing.T) {
 			ApproximateArrivalTimestamp float64
 		}
 	}
-	if err := json.Unmarshal(get.AppendJSON(nil), &back); err != nil {
+	if err := json.Unmarshal(wire.AppendJSON(nil, get), &back); err != nil {
 		t.Fatal(err)
 	}
 	r := back.Records[42]
@@ -154,9 +217,25 @@ func TestHotOutputsAreValidJSONOfTheSizeForetold(t *testing.T) {
 		len(r.Data) != 42 || r.PartitionKey != "key \"é\"\n" || r.ApproximateArrivalTimestamp != 1700000000.123 {
 		t.Errorf("record %+v, %v", r, err)
 	}
+	var inCBOR struct {
+		Records []struct {
+			Data                         []byte
+			PartitionKey, SequenceNumber string
+			ApproximateArrivalTimestamp  cbor.Tag
+		}
+		NextShardIterator  string
+		MillisBehindLatest int64
+	}
+	if err := cbor.Unmarshal(wire.AppendCBOR(nil, get), &inCBOR); err != nil {
+		t.Fatal(err)
+	}
+	if c := inCBOR.Records[42]; len(inCBOR.Records) != 100 || c.SequenceNumber != r.SequenceNumber || len(c.Data) != 42 || c.PartitionKey != r.PartitionKey ||
+		c.ApproximateArrivalTimestamp != (cbor.Tag{Number: 1, Content: uint64(1700000000123)}) || inCBOR.NextShardIterator != "AAA=" || inCBOR.MillisBehindLatest != 7 {
+		t.Errorf("in CBOR, record %+v", c)
+	}
 	closed := &GetRecordsOutput{ChildShards: []ChildShard{{ShardId: "c", ParentShards: []string{"p"}}}}
 	want := `{"Records":[],"NextShardIterator":null,"MillisBehindLatest":0,"ChildShards":[{"ShardId":"c","ParentShards":["p"],"HashKeyRange":{}}]}`
-	if got := string(closed.AppendJSON(nil)); got != want {
+	if got := string(wire.AppendJSON(nil, closed)); got != want {
 		t.Errorf("the end of a shard is %s, want %s", got, want)
 	}
 }
