@@ -47,6 +47,9 @@ func report(w io.Writer, c *node.Config) {
 	default:
 		fmt.Fprintf(w, "  accept requests signed with one of %d key pairs\n", n)
 	}
+	if n := len(c.Ingest.Keys); n > 0 {
+		fmt.Fprintf(w, "  take records by plain HTTP with an API key (there are %d)\n", n)
+	}
 	if c.Streams.Limits == "aws" {
 		fmt.Fprint(w, "  limit shards as AWS does")
 	} else {

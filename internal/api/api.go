@@ -3,14 +3,18 @@
 package api
 
 import (
+	"cmp"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/firehose"
+	"github.com/seed-462d9463/sluice/internal/api/ingest"
 	"github.com/seed-462d9463/sluice/internal/api/kinesis"
 	"github.com/seed-462d9463/sluice/internal/api/sigv4"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
@@ -32,6 +36,9 @@ type Options struct {
 	// Region is that of requests whose signature names none; default us-east-1.
 	Region string
 
+	// Ingestion is for those who send records by plain HTTP; nil: the endpoint is not there.
+	Ingestion *ingest.Config
+
 	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 192 MiB
 	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
 
@@ -49,9 +56,33 @@ func New(o Options) (http.Handler, error) {
 	if o.Firehose != nil {
 		services = append(services, firehose.New(firehose.Options{Delivery: o.Firehose}))
 	}
-	return edge.New(edge.Options{
+	handler, err := edge.New(edge.Options{
 		Services: services, Credentials: o.Credentials, Account: o.Account, Region: o.Region,
 		MemoryBytes: o.MemoryBytes, BodyTimeout: o.BodyTimeout,
 		Logger: o.Logger, Registerer: o.Registerer, Now: o.Now,
 	})
+	if err != nil || o.Ingestion == nil || o.Streams == nil {
+		return handler, err
+	}
+	return withIngestion(handler, o)
+}
+
+// withIngestion serves what goes to the paths of ingestion, and has the edge serve the rest.
+func withIngestion(handler *edge.Handler, o Options) (http.Handler, error) {
+	ingestion, err := ingest.New(ingest.Options{
+		Streams: o.Streams, Config: *o.Ingestion, Open: len(o.Credentials) == 0,
+		Account: cmp.Or(o.Account, edge.DefaultAccount), Region: cmp.Or(o.Region, edge.DefaultRegion),
+		Logger: o.Logger, Registerer: o.Registerer,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ingestion: %w", err)
+	}
+	records := handler.Beside("ingestion", "PostRecords", ingestion)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, ingest.Prefix) {
+			records.ServeHTTP(w, r)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
+	"github.com/seed-462d9463/sluice/internal/api/ingest"
 	"github.com/seed-462d9463/sluice/sinks/all"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -48,6 +49,7 @@ type Config struct {
 	// The parts' own settings. Streams' and Buckets' stand at the top of the file: limits, streams, s3.
 	Streams  stream.Config   `yaml:",inline"`
 	Firehose firehose.Config `yaml:"firehose" envPrefix:"FIREHOSE_"`
+	Ingest   ingest.Config   `yaml:"ingest" envPrefix:"INGEST_"`
 	Buckets  all.Config      `yaml:",inline"`
 	Log      LogConfig       `yaml:"log" envPrefix:"LOG_"`
 }
@@ -98,6 +100,7 @@ func Default() Config {
 		Logging:       LoggingConfig{Level: "info", Format: "text"},
 		Streams:       stream.DefaultConfig(),
 		Firehose:      firehose.DefaultConfig(),
+		Ingest:        ingest.DefaultConfig(),
 		Log:           defaultLogConfig(),
 	}
 }
@@ -135,7 +138,7 @@ func (c *Config) Validate() error {
 		report("logging.format: %q is neither text nor json", c.Logging.Format)
 	}
 	problems = append(problems, validateCredentials(c.Credentials), c.Streams.Validate(),
-		within("firehose", c.Firehose.Validate()), within("log", c.Log.Validate()))
+		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()))
 	if c.Data != "" {
 		buckets := c.buckets()
 		problems = append(problems, buckets.Validate())

@@ -118,7 +118,7 @@ func (p *parts) openFirehose(ctx context.Context, n *Node) error {
 func (p *parts) openEdge(_ context.Context, n *Node) error {
 	handler, err := api.New(api.Options{
 		Streams: p.streams, Firehose: p.firehose, Credentials: n.credentials(),
-		Account: n.config.Account, Region: n.config.Region,
+		Account: n.config.Account, Region: n.config.Region, Ingestion: &n.config.Ingest,
 		Logger: n.logger, Registerer: n.registry,
 	})
 	if err != nil {
