@@ -55,7 +55,19 @@ test: ## install what the tests need, vet, lint, run all tests with the race det
 	go test -race -timeout 60m -p 1 $(TESTFLAGS) $$(go list ./... | grep -E '$(CROWDED)')
 
 .PHONY: tools
-tools: $(MINIO) $(KAFKA) $(VENV) $(JAVASCRIPT) $(LINT) ## install MinIO, Kafka, golangci-lint and AWS's clients under .tools
+tools: $(MINIO) $(KAFKA) $(VENV) $(JAVASCRIPT) $(LINT) chromium ## install MinIO, Kafka, golangci-lint and AWS's clients under .tools
+
+# The browser is the system's. Only root on a Debian can be given it; CI=true makes the test fail without.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			{ apt-get install -q -y --no-install-recommends chromium || \
+				{ apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }; } >/dev/null; \
+		fi; \
+		command -v chromium >/dev/null || \
+			echo "NOT TESTED: the page of docs/http-ingestion.md, which needs a browser (Debian: apt-get install chromium)."; \
+	}
 
 .PHONY: lint
 lint: $(LINT) ## run the linters, which also keep the layers apart

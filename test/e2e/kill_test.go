@@ -33,7 +33,7 @@ func killNine(t *testing.T, e engine, kills int) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 
-	s := e.startServer(t, "--limits", "off")
+	s := e.startServer(t, "--limits", "off", "--config", ingestConfig(t))
 	arn := createStream(t, s, "clicks", 4)
 	createDelivery(t, s, "clicks-to-bucket", "clicks-bucket", arn)
 	createDelivery(t, s, "direct", "direct-bucket", "")
@@ -41,12 +41,17 @@ func killNine(t *testing.T, e engine, kills int) {
 	ctx, stopProducers := context.WithCancel(t.Context())
 	defer stopProducers()
 	streamLedger, directLedger := newLedger(), newLedger()
-	var streamAcks, directAcks atomic.Int64
+	var streamAcks, directAcks, lineAcks atomic.Int64
 	var producers sync.WaitGroup
 	for i := range 6 {
 		client := s.kinesis()
 		producers.Go(func() {
 			produce(ctx, client, "clicks", fmt.Sprintf("producer-%d", i), streamLedger, &streamAcks)
+		})
+	}
+	for i := range 2 {
+		producers.Go(func() {
+			produceLines(ctx, s.endpoint(), "clicks", fmt.Sprintf("lines-%d", i), streamLedger, &lineAcks)
 		})
 	}
 	for i := range 2 {
@@ -59,9 +64,9 @@ func killNine(t *testing.T, e engine, kills int) {
 	producers.Go(func() { watcher.watch(ctx, s.kinesis(), "clicks") })
 
 	for k := range kills {
-		stream, direct := streamAcks.Load(), directAcks.Load()
+		stream, direct, lines := streamAcks.Load(), directAcks.Load(), lineAcks.Load()
 		eventually(t, "producers make progress after a restart", func() error {
-			if streamAcks.Load() < stream+50 || directAcks.Load() < direct+25 {
+			if streamAcks.Load() < stream+50 || directAcks.Load() < direct+25 || lineAcks.Load() < lines+50 {
 				return errNotYet
 			}
 			return nil
@@ -81,6 +86,7 @@ func killNine(t *testing.T, e engine, kills int) {
 	records := readStream(t.Context(), t, s.reader(), "clicks")
 	found := checkStream(t, streamLedger, records)
 	watcher.check(t, records)
+	t.Logf("%d lines acknowledged of those sent by plain HTTP", lineAcks.Load())
 	t.Logf("%d records acknowledged in the stream, %d found, %d seen while writing, %d kills",
 		len(streamLedger.acknowledged()), len(found), len(watcher.seen), kills)
 
