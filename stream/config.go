@@ -19,6 +19,10 @@ type Config struct {
 	// for any number. AWS starts accounts with 200 or more; a machine of one's own needs no such guard.
 	ShardQuota int `yaml:"shard_quota" env:"SHARD_QUOTA"`
 
+	// OnDemandStreamQuota is how many on-demand streams one account may have in one region; 0 for any number. AWS
+	// starts accounts with 50.
+	OnDemandStreamQuota int `yaml:"on_demand_stream_quota" env:"ON_DEMAND_STREAM_QUOTA"`
+
 	// RetentionBytes bounds what each shard takes on disk: beyond it the oldest records go, in whole segments and
 	// before their time. 0 for no bound but time.
 	RetentionBytes int64 `yaml:"retention_bytes" env:"RETENTION_BYTES"`
@@ -61,6 +65,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ShardQuota < 0 {
 		problems = append(problems, fmt.Errorf("shard_quota: %d, must be 0 or more", c.ShardQuota))
+	}
+	if c.OnDemandStreamQuota < 0 {
+		problems = append(problems, fmt.Errorf("on_demand_stream_quota: %d, must be 0 or more", c.OnDemandStreamQuota))
 	}
 	if c.RetentionBytes < 0 {
 		problems = append(problems, fmt.Errorf("retention_bytes: %d, must be 0 or more", c.RetentionBytes))

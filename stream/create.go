@@ -88,6 +88,13 @@ func (s *Service) Create(ctx context.Context, name Name, options CreateOptions) 
 			return err
 		}
 	}
+	if quota := s.config.OnDemandStreamQuota; quota > 0 && options.OnDemand {
+		s.creating.Lock()
+		defer s.creating.Unlock()
+		if used := s.Usage(name.Account, name.Region).OnDemandStreams; used >= quota {
+			return fmt.Errorf("%w: account %s has %d on-demand streams in %s, which is its quota", ErrLimitExceeded, name.Account, used, name.Region)
+		}
+	}
 	d := newDefinition(name, options, time.Now())
 	err = s.engine.Create(ctx, d.Topic, len(d.Shards))
 	if err == nil {

@@ -17,6 +17,8 @@ type Description struct {
 	RetentionHours int
 	MaxRecordBytes int
 	Tags           map[string]string
+	Monitoring     ShardMetrics
+	Policy         string  // "" without one
 	Shards         []Shard // all of them by number, closed ones included
 	OpenShards     int
 }
@@ -39,7 +41,7 @@ func (st *stream) describe() Description {
 	d := st.definition
 	return Description{
 		Name: st.name, ID: d.ID, Created: d.Created, OnDemand: d.OnDemand, RetentionHours: d.RetentionHours,
-		MaxRecordBytes: d.MaxRecordBytes, Tags: d.Tags, Shards: d.Shards, OpenShards: len(st.shards.open),
+		MaxRecordBytes: d.MaxRecordBytes, Tags: d.Tags, Monitoring: d.Monitoring, Policy: d.Policy, Shards: d.Shards, OpenShards: len(st.shards.open),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -27,6 +28,8 @@ type document struct {
 	RetentionHours int               `json:"retentionHours"`
 	MaxRecordBytes int               `json:"maxRecordBytes"`
 	Tags           map[string]string `json:"tags,omitempty"`
+	Monitoring     []string          `json:"monitoring,omitempty"` // names of metrics
+	Policy         string            `json:"policy,omitempty"`
 	// Keys are the shards' boundaries in ascending order, 32 hexadecimal digits each, the last one excepted,
 	// which is 2^128 and left out.
 	Keys   []string        `json:"keys"`
@@ -51,6 +54,8 @@ type definition struct {
 	RetentionHours int
 	MaxRecordBytes int
 	Tags           map[string]string
+	Monitoring     ShardMetrics
+	Policy         string
 	Shards         []Shard
 }
 
@@ -58,6 +63,10 @@ func (d *definition) document() document {
 	doc := document{
 		Format: documentFormat, ID: d.ID, Topic: d.Topic, Created: d.Created.UnixMilli(), OnDemand: d.OnDemand,
 		RetentionHours: d.RetentionHours, MaxRecordBytes: d.MaxRecordBytes, Tags: d.Tags,
+		Policy: d.Policy,
+	}
+	if d.Monitoring != 0 {
+		doc.Monitoring = d.Monitoring.Names()
 	}
 	keys := make([]HashKey, 0, 2*len(d.Shards))
 	for i := range d.Shards {
@@ -91,6 +100,14 @@ func (d *definition) document() document {
 	return doc
 }
 
+// clone is a copy that can be changed.
+func (d *definition) clone() *definition {
+	c := *d
+	c.Tags = maps.Clone(d.Tags)
+	c.Shards = slices.Clone(d.Shards)
+	return &c
+}
+
 // decodeDefinition reads a document. What it returns has not been checked to make a shard map.
 func decodeDefinition(value []byte) (*definition, error) {
 	var doc document
@@ -103,6 +120,7 @@ func decodeDefinition(value []byte) (*definition, error) {
 	d := &definition{
 		ID: doc.ID, Topic: doc.Topic, Created: time.UnixMilli(doc.Created).UTC(), OnDemand: doc.OnDemand,
 		RetentionHours: doc.RetentionHours, MaxRecordBytes: doc.MaxRecordBytes, Tags: doc.Tags,
+		Monitoring: ShardMetricsOf(doc.Monitoring), Policy: doc.Policy,
 		Shards: make([]Shard, len(doc.Shards)),
 	}
 	keys := make([]HashKey, len(doc.Keys))

@@ -9,13 +9,15 @@ import (
 )
 
 // metrics are the streams' counters, under the names that CloudWatch gives them. Their number is bounded by
-// the number of streams: they are not kept by shard, and go with their stream. A stream that was not used
+// the number of streams, and by maxMonitoredShards; they go with their stream. A stream that was not used
 // since the start has none, so that idle streams cost nothing in memory or at a scrape.
 type metrics struct {
 	registerer prometheus.Registerer
 
-	mu      sync.Mutex // guards streams
-	streams map[Name]*streamMetrics
+	mu            sync.Mutex // guards what follows
+	streams       map[Name]*streamMetrics
+	monitored     map[Name]monitored // streams with metrics for each shard
+	countedShards int                // in all of them
 }
 
 // streamMetrics are one stream's. They outlive its revisions.
@@ -54,7 +56,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // newMetrics registers the metrics; a nil registerer means that nobody reads them.
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
-	m := &metrics{registerer: registerer, streams: map[Name]*streamMetrics{}}
+	m := &metrics{registerer: registerer, streams: map[Name]*streamMetrics{}, monitored: map[Name]monitored{}}
 	if registerer == nil {
 		return m, nil
 	}
@@ -84,6 +86,8 @@ func (m *metrics) drop(name Name) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.streams, name)
+	m.countedShards -= len(m.monitored[name].shards)
+	delete(m.monitored, name)
 }
 
 // Describe implements prometheus.Collector.
@@ -92,6 +96,10 @@ func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 		descriptions <- c.desc
 	}
 	descriptions <- iteratorAge
+	for _, c := range shardMetrics {
+		descriptions <- c.desc
+	}
+	descriptions <- shardIteratorAge
 }
 
 // Collect implements prometheus.Collector.
@@ -99,6 +107,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
+	m.collectShards(out, now)
 	for name, sm := range m.streams {
 		var values [6]float64
 		used := false

@@ -160,6 +160,9 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 		results[i] = Result{ShardID: st.definition.Shards[number].ID}
 		if !st.partitions[number].limiter.takeWrite(&st.limits, now, e.size()) {
 			results[i].Err = ErrThroughputExceeded
+			if c := st.partitions[number].counters.Load(); c != nil {
+				c.writeThrottled.Add(1)
+			}
 			b.members[i] = throttled
 			rejected++
 			continue
@@ -254,6 +257,10 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 		s.retention.appended(st.partitions[g.shard], at.Time)
 		st.metrics.incomingRecords.Add(int64(g.count))
 		st.metrics.incomingBytes.Add(int64(g.bytes))
+		if c := st.partitions[g.shard].counters.Load(); c != nil {
+			c.incomingRecords.Add(int64(g.count))
+			c.incomingBytes.Add(int64(g.bytes))
+		}
 	}
 	return gone
 }

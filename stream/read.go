@@ -122,6 +122,9 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	p := st.partitions[from.Shard]
 	if !p.limiter.takeRead(&st.limits, s.clock()) {
 		st.metrics.readThrottled.Add(1)
+		if c := p.counters.Load(); c != nil {
+			c.readThrottled.Add(1)
+		}
 		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, ErrThroughputExceeded)
 	}
 	log, err := p.open(ctx)
@@ -140,6 +143,11 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	st.metrics.outgoingRecords.Add(int64(len(result.Records)))
 	st.metrics.outgoingBytes.Add(int64(size))
 	st.metrics.iteratorAge.put(time.Now(), result.MillisBehindLatest)
+	if c := p.counters.Load(); c != nil {
+		c.outgoingRecords.Add(int64(len(result.Records)))
+		c.outgoingBytes.Add(int64(size))
+		c.iteratorAge.put(time.Now(), result.MillisBehindLatest)
+	}
 	return result, nil
 }
 

@@ -218,6 +218,7 @@ func (s *Service) replace(name Name, old, next *stream) {
 		s.metrics.drop(name)
 		return
 	}
+	s.metrics.monitor(name, next)
 	for _, p := range next.partitions {
 		if p.keep.Swap(int64(next.retention)) != int64(next.retention) {
 			s.retention.examine(p)

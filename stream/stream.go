@@ -59,6 +59,8 @@ type partition struct {
 
 	log     atomic.Pointer[shard.Log]
 	limiter shardLimiter
+	// counters are nil unless the stream's shards are monitored.
+	counters atomic.Pointer[shardCounters]
 
 	// keep is the stream's retention in nanoseconds; 0 until it is known.
 	keep atomic.Int64

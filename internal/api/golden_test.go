@@ -57,7 +57,13 @@ func TestEveryOperationAnswersAsItsGoldenFileSays(t *testing.T) {
 		"Kinesis_20131202.CreateStream", "Kinesis_20131202.DeleteStream", "Kinesis_20131202.DescribeStream",
 		"Kinesis_20131202.DescribeStreamSummary", "Kinesis_20131202.ListStreams", "Kinesis_20131202.ListShards",
 		"Kinesis_20131202.PutRecord", "Kinesis_20131202.PutRecords", "Kinesis_20131202.GetShardIterator",
-		"Kinesis_20131202.GetRecords", "Firehose_20150804.CreateDeliveryStream", "Firehose_20150804.DeleteDeliveryStream",
+		"Kinesis_20131202.GetRecords", "Kinesis_20131202.AddTagsToStream", "Kinesis_20131202.RemoveTagsFromStream",
+		"Kinesis_20131202.ListTagsForStream", "Kinesis_20131202.TagResource", "Kinesis_20131202.UntagResource",
+		"Kinesis_20131202.ListTagsForResource", "Kinesis_20131202.IncreaseStreamRetentionPeriod",
+		"Kinesis_20131202.DecreaseStreamRetentionPeriod", "Kinesis_20131202.UpdateMaxRecordSize",
+		"Kinesis_20131202.EnableEnhancedMonitoring", "Kinesis_20131202.DisableEnhancedMonitoring",
+		"Kinesis_20131202.DescribeLimits", "Kinesis_20131202.DescribeAccountSettings",
+		"Kinesis_20131202.UpdateAccountSettings", "Firehose_20150804.CreateDeliveryStream", "Firehose_20150804.DeleteDeliveryStream",
 		"Firehose_20150804.DescribeDeliveryStream", "Firehose_20150804.ListDeliveryStreams",
 		"Firehose_20150804.PutRecord", "Firehose_20150804.PutRecordBatch",
 	} {
@@ -117,7 +123,7 @@ var varying = []struct {
 	{regexp.MustCompile(`("(?:ShardIterator|NextShardIterator)":")([A-Za-z0-9+/=]+)`), "<iterator>"},
 	{regexp.MustCompile(`("NextToken":")([A-Za-z0-9+/=]+)`), "<token>"},
 	{regexp.MustCompile(`("RecordId":")([^"]+)`), "<record>"},
-	{regexp.MustCompile(`("\w*Timestamp":)(\d{10}\.\d{3})`), "<time>"},
+	{regexp.MustCompile(`("(?:\w*Timestamp|StartedAt|EndedAt|EarliestAllowedEndAt)":)(\d{10}\.\d{3})`), "<time>"},
 }
 
 // normalize puts names in the place of what varies, and remembers the last of each.

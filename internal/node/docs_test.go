@@ -73,6 +73,17 @@ func metricsOf(t *testing.T, config Config) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	monitor, err := http.NewRequest(http.MethodPost, "http://"+n.Addr().String(), strings.NewReader(`{"StreamName":"s","ShardLevelMetrics":["ALL"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitor.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	monitor.Header.Set("X-Amz-Target", "Kinesis_20131202.EnableEnhancedMonitoring")
+	answer, err := http.DefaultClient.Do(monitor)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer, err)
+	}
+	_ = answer.Body.Close()
 	put, err := c.PutRecord(t.Context(), client.PutRecordInput{StreamName: "s", PartitionKey: "k"})
 	if err != nil {
 		t.Fatal(err)

@@ -33,10 +33,13 @@ func goodAndBad() []string {
 			for _, rest := range []string{``, `,"Data":""`, `,"Data":"","ExplicitHashKey":"0"`, `,"Data":"","ExplicitHashKey":"01"`} {
 				entry := `{"PartitionKey":` + key + rest + `}`
 				all = append(all, entry[:len(entry)-1]+r+`}`, entry[:len(entry)-1]+r+`,"SequenceNumberForOrdering":"1"}`,
-					`{"Records":[`+entry+`]`+r+`}`, `{"Records":[`+strings.Repeat(entry+",", 500)+entry+`]`+r+`}`)
+					`{"Records":[`+entry+`]`+r+`}`)
 			}
 		}
 		all = append(all, `{"Records":[]`+r+`}`, `{"Records":null`+r+`}`)
+		for _, n := range []int{500, 501, 502} {
+			all = append(all, `{"Records":[`+strings.Repeat(`{"Data":"","PartitionKey":"k"},`, n-1)+`{"Data":"","PartitionKey":"k"}]`+r+`}`)
+		}
 		for _, limit := range []string{"null", "0", "1", "10000", "10001"} {
 			for _, it := range []string{`null`, `""`, `"` + long(512) + `"`, `"` + long(513) + `"`} {
 				all = append(all, `{"Limit":`+limit+`,"ShardIterator":`+it+r+`}`)

@@ -21,6 +21,11 @@ type Streams interface {
 	PutInto(ctx context.Context, name stream.Name, entries []stream.Entry, results []stream.Result) ([]stream.Result, error)
 	Start(ctx context.Context, name stream.Name, shardID string, at stream.StartAt) (stream.Position, error)
 	Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error)
+	Amend(ctx context.Context, name stream.Name, change func(*stream.Settings) error) error
+
+	Usage(account, region string) stream.Usage
+	Commitment(account, region string, now time.Time) (stream.Commitment, error)
+	SetCommitment(ctx context.Context, account, region string, enabled bool, now time.Time) (stream.Commitment, error)
 }
 
 var _ Streams = (*stream.Service)(nil)
@@ -46,13 +51,10 @@ const (
 
 // planned are AWS's operations that are not here yet.
 var planned = []string{
-	"AddTagsToStream", "DecreaseStreamRetentionPeriod", "DeleteResourcePolicy", "DeregisterStreamConsumer",
-	"DescribeAccountSettings", "DescribeLimits", "DescribeStreamConsumer", "DisableEnhancedMonitoring",
-	"EnableEnhancedMonitoring", "GetResourcePolicy", "IncreaseStreamRetentionPeriod", "ListStreamConsumers",
-	"ListTagsForResource", "ListTagsForStream", "MergeShards", "PutResourcePolicy", "RegisterStreamConsumer",
-	"RemoveTagsFromStream", "SplitShard", "StartStreamEncryption", "StopStreamEncryption", "SubscribeToShard",
-	"TagResource", "UntagResource", "UpdateAccountSettings", "UpdateMaxRecordSize", "UpdateShardCount",
-	"UpdateStreamMode", "UpdateStreamWarmThroughput",
+	"DeleteResourcePolicy", "DeregisterStreamConsumer", "DescribeStreamConsumer", "GetResourcePolicy",
+	"ListStreamConsumers", "MergeShards", "PutResourcePolicy", "RegisterStreamConsumer", "SplitShard",
+	"StartStreamEncryption", "StopStreamEncryption", "SubscribeToShard", "UpdateShardCount", "UpdateStreamMode",
+	"UpdateStreamWarmThroughput",
 }
 
 // New returns the service.
@@ -75,6 +77,20 @@ func New(o Options) *wire.Service {
 		wire.NewOperation("PutRecords", maxPutBody, a.putRecords),
 		operation("GetShardIterator", maxBody, a.getShardIterator),
 		wire.NewOperation("GetRecords", maxBody, a.getRecords),
+		operation("AddTagsToStream", maxBody, a.addTagsToStream),
+		operation("RemoveTagsFromStream", maxBody, a.removeTagsFromStream),
+		operation("ListTagsForStream", maxBody, a.listTagsForStream),
+		operation("TagResource", maxBody, a.tagResource),
+		operation("UntagResource", maxBody, a.untagResource),
+		operation("ListTagsForResource", maxBody, a.listTagsForResource),
+		operation("IncreaseStreamRetentionPeriod", maxBody, a.increaseRetention),
+		operation("DecreaseStreamRetentionPeriod", maxBody, a.decreaseRetention),
+		operation("UpdateMaxRecordSize", maxBody, a.updateMaxRecordSize),
+		operation("EnableEnhancedMonitoring", maxBody, a.enableMonitoring),
+		operation("DisableEnhancedMonitoring", maxBody, a.disableMonitoring),
+		operation("DescribeLimits", maxBody, a.describeLimits),
+		operation("DescribeAccountSettings", maxBody, a.describeAccountSettings),
+		operation("UpdateAccountSettings", maxBody, a.updateAccountSettings),
 	)
 	s.Codecs = append(s.Codecs, wire.CBOR{}) // the default of the SDKs for Java
 	return s

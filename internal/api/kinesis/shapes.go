@@ -86,9 +86,6 @@ func modeOf(d *stream.Description) *StreamModeDetails {
 	return &StreamModeDetails{&mode}
 }
 
-// noMonitoring says that no shard-level metrics are on.
-func noMonitoring() []EnhancedMetrics { return []EnhancedMetrics{{ShardLevelMetrics: []string{}}} }
-
 // CreateStreamInput is AWS's shape of that name.
 type CreateStreamInput struct {
 	StreamName          *string

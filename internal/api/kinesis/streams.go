@@ -27,6 +27,10 @@ func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamI
 		v.Missing("shardCount")
 		return v.Fault()
 	}
+	name := stream.Name{Account: c.Account, Region: c.Region, Name: *in.StreamName}
+	if _, err := addTags(name, nil, in.Tags); err != nil {
+		return err
+	}
 	options := stream.CreateOptions{OnDemand: onDemand, Tags: in.Tags}
 	switch {
 	case in.WarmThroughputMiBps != nil && *in.WarmThroughputMiBps != 0:
@@ -41,7 +45,6 @@ func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamI
 	if in.MaxRecordSizeInKiB != nil {
 		options.MaxRecordBytes = int(*in.MaxRecordSizeInKiB) * bytesPerKiB
 	}
-	name := stream.Name{Account: c.Account, Region: c.Region, Name: *in.StreamName}
 	return fault(a.streams.Create(ctx, name, options), name, "")
 }
 
@@ -72,7 +75,7 @@ func (a *api) describeStream(_ context.Context, c wire.Caller, in *DescribeStrea
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		Shards: shards, HasMoreShards: more,
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
-		EnhancedMonitoring: noMonitoring(), EncryptionType: encryptionNone,
+		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionNone,
 	}
 	return nil
 }
@@ -87,7 +90,7 @@ func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *Descri
 		StreamName: d.Name.Name, StreamARN: arn.Stream(d.Name.Region, d.Name.Account, d.Name.Name),
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
-		EnhancedMonitoring: noMonitoring(), EncryptionType: encryptionNone,
+		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionNone,
 		OpenShardCount: int32(d.OpenShards), MaxRecordSizeInKiB: int32(d.MaxRecordBytes / bytesPerKiB),
 	}
 	return nil
