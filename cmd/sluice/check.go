@@ -35,6 +35,12 @@ Exit codes: 0 the configuration is right, 2 wrong command line, 3 wrong configur
 func report(w io.Writer, c *node.Config) {
 	fmt.Fprintln(w, "The configuration is right. sluice serve would")
 	fmt.Fprintf(w, "  serve on         %s\n", c.Listen)
+	switch {
+	case c.TLS.AllowPlain:
+		fmt.Fprintln(w, "                   with TLS, and without for those who do not speak it")
+	case c.TLS.Enabled():
+		fmt.Fprintln(w, "                   with TLS")
+	}
 	fmt.Fprintf(w, "  show health on   %s\n", c.Admin)
 	fmt.Fprintf(w, "  keep data in     %s\n", c.Data)
 	fmt.Fprintf(w, "  keep records in  %s\n", c.RecordsIn())

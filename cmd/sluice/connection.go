@@ -26,7 +26,7 @@ func (c *connection) register(cmd *cobra.Command) {
 // help is the part of a verb's help about connections.
 const connectionHelp = `The server is found by --endpoint, AWS_ENDPOINT_URL_KINESIS or AWS_ENDPOINT_URL, and requests are
 signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN); any pair does for a
-server without credentials.`
+server without credentials. AWS_CA_BUNDLE names a PEM file with the certificates to trust.`
 
 // address is where the server is.
 func (c *connection) address() string {
@@ -58,6 +58,6 @@ func (c *connection) client() (*client.Client, error) {
 	return client.New(client.Options{
 		Endpoint: endpoint, Region: cmp.Or(c.region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
 		AccessKey: cmp.Or(id, "sluice"), SecretKey: cmp.Or(secret, "sluice"),
-		SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+		SessionToken: os.Getenv("AWS_SESSION_TOKEN"), CAFile: os.Getenv("AWS_CA_BUNDLE"),
 	})
 }

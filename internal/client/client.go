@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/seed-462d9463/sluice/internal/api/sigv4"
@@ -34,7 +37,10 @@ type Options struct {
 	// whose connection broke. Then it may be served twice; 0 leaves that to the caller.
 	Retries int
 
-	HTTPClient *http.Client // default: one of its own
+	// CAFile is a PEM file with certificates to trust instead of the system's; "" for those.
+	CAFile string
+
+	HTTPClient *http.Client // default: one of its own, which trusts CAFile
 }
 
 // Client calls a server. It may be used concurrently.
@@ -91,6 +97,10 @@ func New(o Options) (*Client, error) {
 		credential: sigv4.Credential{AccessKey: o.AccessKey, SecretKey: o.SecretKey},
 	}
 	if c.http == nil {
+		trusted, err := roots(o.CAFile)
+		if err != nil {
+			return nil, err
+		}
 		// A signature is good for one host, so there is no use in following anybody to another one.
 		stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		c.http = &http.Client{CheckRedirect: stay, Transport: &http.Transport{
@@ -100,9 +110,26 @@ func New(o Options) (*Client, error) {
 			IdleConnTimeout:     90 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second,
 			ForceAttemptHTTP2:   true,
+			TLSClientConfig:     &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
 		}}
 	}
 	return c, nil
+}
+
+// roots are the certificates in a PEM file; nil if there is none.
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certificates to trust: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("certificates to trust: there is none in %s", file)
+	}
+	return pool, nil
 }
 
 // Close gives up idle connections. The client may be used again.

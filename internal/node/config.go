@@ -11,6 +11,7 @@ import (
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/ingest"
+	"github.com/seed-462d9463/sluice/internal/certificate"
 	"github.com/seed-462d9463/sluice/sinks/all"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -45,6 +46,9 @@ type Config struct {
 	ShutdownGrace time.Duration `yaml:"shutdown_grace" env:"SHUTDOWN_GRACE"`
 
 	Logging LoggingConfig `yaml:"logging" envPrefix:"LOGGING_"`
+
+	// TLS says whether the services' listener speaks TLS. That of Admin does not.
+	TLS certificate.Config `yaml:"tls" envPrefix:"TLS_"`
 
 	// The parts' own settings. Streams' and Buckets' stand at the top of the file: limits, streams, s3.
 	Streams  stream.Config   `yaml:",inline"`
@@ -137,7 +141,7 @@ func (c *Config) Validate() error {
 	if c.Logging.Format != "text" && c.Logging.Format != "json" {
 		report("logging.format: %q is neither text nor json", c.Logging.Format)
 	}
-	problems = append(problems, validateCredentials(c.Credentials), c.Streams.Validate(),
+	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()), c.Streams.Validate(),
 		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()))
 	if c.Data != "" {
 		buckets := c.buckets()
@@ -217,8 +221,8 @@ func (c *Config) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("admin: %s can be reached from other machines; metrics and health "+
 			"are shown to anyone there", c.Admin))
 	}
-	if a, err := resolve("listen", c.Listen); err == nil && !loopback(a) {
-		warnings = append(warnings, fmt.Sprintf("listen: %s is plain HTTP; what is sent can be read on the way",
+	if a, err := resolve("listen", c.Listen); err == nil && !loopback(a) && (!c.TLS.Enabled() || c.TLS.AllowPlain) {
+		warnings = append(warnings, fmt.Sprintf("listen: %s takes plain HTTP; what is sent can be read on the way",
 			c.Listen))
 	}
 	if warning := c.Log.warning(); warning != "" {

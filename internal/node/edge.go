@@ -1,9 +1,13 @@
 package node
 
 import (
+	"context"
+	"fmt"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
+	"path/filepath"
 
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/sigv4"
@@ -16,6 +20,30 @@ func (n *Node) credentials() []sigv4.Credential {
 		pairs[i] = sigv4.Credential{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, Account: c.Account}
 	}
 	return pairs
+}
+
+// openTLS gets the certificate. One of the node's own making is kept in the data directory, which is this process's
+// alone by now.
+func (p *parts) openTLS(_ context.Context, n *Node) error {
+	if !n.config.TLS.Enabled() {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(n.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if p.tls, err = n.config.TLS.Open(filepath.Join(n.config.Data, "tls"), host, n.logger); err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	return nil
+}
+
+// listener is where the services' requests come in.
+func (n *Node) listener() net.Listener {
+	if n.parts.tls == nil {
+		return n.services
+	}
+	return edge.Secure(n.services, n.parts.tls, n.config.TLS.AllowPlain, n.logger)
 }
 
 // server is the one that answers the services' requests.

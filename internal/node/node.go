@@ -131,10 +131,10 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	services := serve(n.server(), n.services)
+	services := serve(n.server(), n.listener())
 	n.ready.set(true, "ready")
 	close(n.serving)
-	n.logger.Info("serving", "listen", n.Addr().String(), "admin", n.AdminAddr().String(),
+	n.logger.Info("serving", "listen", n.Addr().String(), "tls", n.parts.tls != nil, "admin", n.AdminAddr().String(),
 		"data", n.config.Data, "version", n.version, "started_in", time.Since(started).Round(time.Millisecond))
 
 	select {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ type parts struct {
 	buckets  sinks.Opener
 	firehose *firehose.Service
 	handler  http.Handler
+	tls      *tls.Config // nil: plain HTTP
 
 	started []part // in the order of their start
 }
@@ -54,7 +56,7 @@ func (p *parts) close(logger *slog.Logger) error {
 // provision starts the parts, each on those below it.
 func (p *parts) provision(ctx context.Context, n *Node) error {
 	for _, start := range []func(context.Context, *Node) error{
-		p.openEngine, p.openCatalog, p.openStreams, p.openBuckets, p.openFirehose, p.openEdge,
+		p.openEngine, p.openTLS, p.openCatalog, p.openStreams, p.openBuckets, p.openFirehose, p.openEdge,
 	} {
 		if err := start(ctx, n); err != nil {
 			return err

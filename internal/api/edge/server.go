@@ -7,9 +7,20 @@ import (
 
 // How the server guards its connections. Bodies have their own deadline, Options.BodyTimeout.
 const (
-	ReadHeaderTimeout = 10 * time.Second // for the request line and headers
+	ReadHeaderTimeout = 10 * time.Second // for the TLS handshake, and for the request line and headers
 	IdleTimeout       = 5 * time.Minute  // between requests; longer than the SDKs keep a connection
 	MaxHeaderBytes    = 32 << 10
+)
+
+// How it guards those of HTTP/2, on which many requests are under way. What has arrived of a body and has not been read
+// lies in memory that no budget knows; the windows bound it. One stream cannot fill that of its connection, so that a
+// body that waits for memory does not hold up the others.
+const (
+	maxStreams       = 250
+	connectionWindow = 1 << 20
+	streamWindow     = 512 << 10
+	maxFrame         = 64 << 10 // memory is taken for a frame before it has arrived
+	pingAfter        = 30 * time.Second
 )
 
 var (
@@ -18,11 +29,10 @@ var (
 )
 
 // NewServer returns a server for a handler with the limits that a listener open to others needs. It speaks
-// HTTP/1.1, and HTTP/2 to clients that begin with its preface or, over TLS, ask for it.
+// HTTP/1.1, and HTTP/2 to clients that begin with its preface. For TLS it needs a listener that Secure has made.
 func NewServer(handler http.Handler) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           handler,
@@ -30,7 +40,15 @@ func NewServer(handler http.Handler) *http.Server {
 		IdleTimeout:       IdleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
 		Protocols:         &protocols,
-		// Answers have their own deadlines, but what HTTP/2 writes beside them has none.
-		HTTP2: &http.HTTP2Config{WriteByteTimeout: DefaultBodyTimeout},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: connectionWindow,
+			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReadFrameSize:              maxFrame,
+			// A peer that is gone without a word is found out, though it has a subscription and nothing to send.
+			SendPingTimeout: pingAfter,
+			// Answers have their own deadlines, but what HTTP/2 writes beside them has none.
+			WriteByteTimeout: DefaultBodyTimeout,
+		},
 	}
 }

@@ -1,0 +1,178 @@
+package edge
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// secured is a server that says which protocol it was spoken to, over TLS.
+type secured struct {
+	addr  string
+	roots *x509.CertPool
+}
+
+func startSecured(t *testing.T, plain bool, change ...func(*http.Server)) *secured {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(w, r.Body); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	for _, c := range change {
+		c(server)
+	}
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(Secure(listener, config, plain, slog.New(slog.DiscardHandler)))
+	}()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Error("shut down:", err)
+		}
+		<-served
+	})
+	s := &secured{addr: listener.Addr().String(), roots: x509.NewCertPool()}
+	s.roots.AddCert(certificate)
+	return s
+}
+
+// client speaks HTTP as the protocols say. A nil dial is the transport's own.
+func (s *secured) client(t *testing.T, dial func(context.Context, string, string) (net.Conn, error), set ...func(*http.Protocols, bool)) *http.Client {
+	t.Helper()
+	var protocols http.Protocols
+	for _, p := range set {
+		p(&protocols, true)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.roots}, Protocols: &protocols, DialContext: dial}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// opaque hides from a transport that a connection speaks TLS.
+type opaque struct{ net.Conn }
+
+// withoutALPN dials TLS and agrees on no protocol, as old clients in Java do that begin with HTTP/2 all the same.
+func (s *secured) withoutALPN(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: s.roots}}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return opaque{conn}, nil
+}
+
+func TestEveryWayToSpeakHTTPWorksOnThePortWithTLS(t *testing.T) {
+	s := startSecured(t, true)
+	http1, http2, h2c := (*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2, (*http.Protocols).SetUnencryptedHTTP2
+	large := strings.Repeat("0123456789abcdef", 1<<20)
+	for _, c := range []struct {
+		name, scheme, want string
+		client             *http.Client
+	}{
+		{"HTTP/1.1 by ALPN", "https", "HTTP/1.1", s.client(t, nil, http1)},
+		{"HTTP/2 by ALPN", "https", "HTTP/2.0", s.client(t, nil, http1, http2)},
+		{"HTTP/1.1 without ALPN", "http", "HTTP/1.1", s.client(t, s.withoutALPN, http1)},
+		{"HTTP/2 by its preface, without ALPN", "http", "HTTP/2.0", s.client(t, s.withoutALPN, h2c)},
+		{"HTTP/1.1 without TLS", "http", "HTTP/1.1", s.client(t, nil, http1)},
+		{"HTTP/2 without TLS", "http", "HTTP/2.0", s.client(t, nil, h2c)},
+	} {
+		for _, body := range []string{"", "small", large} {
+			answer, err := c.client.Post(c.scheme+"://"+s.addr+"/", "text/plain", strings.NewReader(body))
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+				continue
+			}
+			got, err := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			if err != nil || string(got) != body+c.want {
+				t.Errorf("%s, %d bytes: %d bytes that end with %.20q, %v, want %q", c.name, len(body), len(got), got[max(0, len(got)-20):], err, c.want)
+			}
+		}
+	}
+}
+
+func TestPlainHTTPIsToldThatThePortSpeaksTLS(t *testing.T) {
+	s := startSecured(t, false)
+	answer, err := http.Get("http://" + s.addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "speaks TLS") {
+		t.Errorf("%s %s", answer.Status, text)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	s := startSecured(t, false)
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	old := tls.Client(conn, &tls.Config{RootCAs: s.roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	if err := old.Handshake(); err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("handshake: %v", err)
+	}
+}
+
+func TestWhoDoesNotFinishTheHandshakeIsCutOff(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		s := startSecured(t, plain, func(server *http.Server) { server.ReadHeaderTimeout = 100 * time.Millisecond })
+		for name, begin := range map[string]string{"nothing": "", "a byte": "\x16", "half a hello": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "noise": "\x00\x01\x02\x03\x04\x05\x06"} {
+			conn, err := net.Dial("tcp", s.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, begin); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.Copy(io.Discard, bufio.NewReader(conn)); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("%s, plain %v: %v", name, plain, err)
+			}
+			_ = conn.Close()
+		}
+	}
+}
