@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/seed-462d9463/sluice/internal/catalog"
 )
@@ -35,5 +36,39 @@ func (s *Service) amend(ctx context.Context, name Name, change func(d *definitio
 		}
 		_, err = s.refresh(name)
 		return err
+	}
+}
+
+// turns lets one at a time do something with a stream.
+type turns struct {
+	mu   sync.Mutex // guards busy
+	busy map[Name]chan struct{}
+}
+
+// take waits for the stream's turn. done must be called once.
+func (t *turns) take(ctx context.Context, name Name) (done func(), err error) {
+	for {
+		t.mu.Lock()
+		other, busy := t.busy[name]
+		if !busy {
+			if t.busy == nil {
+				t.busy = map[Name]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			t.busy[name] = mine
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				delete(t.busy, name)
+				t.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 )
@@ -22,6 +23,8 @@ type Config struct {
 	// OnDemandStreamQuota is how many on-demand streams one account may have in one region; 0 for any number. AWS
 	// starts accounts with 50.
 	OnDemandStreamQuota int `yaml:"on_demand_stream_quota" env:"ON_DEMAND_STREAM_QUOTA"`
+	// OnDemand says how on-demand streams scale.
+	OnDemand OnDemandConfig `yaml:"on_demand" envPrefix:"ON_DEMAND_"`
 
 	// RetentionBytes bounds what each shard takes on disk: beyond it the oldest records go, in whole segments and
 	// before their time. 0 for no bound but time.
@@ -29,6 +32,45 @@ type Config struct {
 
 	// Streams has settings for single streams, by name, in every account and region.
 	Streams map[string]StreamConfig `yaml:"streams" env:"-"`
+}
+
+// OnDemandConfig bounds what on-demand streams do by themselves. Zeros stand for the defaults.
+type OnDemandConfig struct {
+	// MinShards and MaxShards are the fewest and the most open shards that an on-demand stream is brought to.
+	MinShards int `yaml:"min_shards" env:"MIN_SHARDS"`
+	MaxShards int `yaml:"max_shards" env:"MAX_SHARDS"`
+	// MergeAfter is how long neighboring shards must have had little to do before they are merged. It should be longer
+	// than readers lag behind.
+	MergeAfter time.Duration `yaml:"merge_after" env:"MERGE_AFTER"`
+}
+
+func (c OnDemandConfig) withDefaults() OnDemandConfig {
+	d := DefaultOnDemand()
+	if c.MinShards != 0 {
+		d.MinShards = c.MinShards
+	}
+	if c.MaxShards != 0 {
+		d.MaxShards = c.MaxShards
+	}
+	if c.MergeAfter != 0 {
+		d.MergeAfter = c.MergeAfter
+	}
+	return d
+}
+
+func (c OnDemandConfig) validate() error {
+	c = c.withDefaults()
+	var problems []error
+	if c.MinShards < 1 || c.MinShards > MaxShards {
+		problems = append(problems, fmt.Errorf("on_demand.min_shards: %d, must be 1 to %d", c.MinShards, MaxShards))
+	}
+	if c.MaxShards < c.MinShards || c.MaxShards > MaxShards {
+		problems = append(problems, fmt.Errorf("on_demand.max_shards: %d, must be from on_demand.min_shards to %d", c.MaxShards, MaxShards))
+	}
+	if c.MergeAfter < minMergeAfter {
+		problems = append(problems, fmt.Errorf("on_demand.merge_after: %s, must be %s or more", c.MergeAfter, minMergeAfter))
+	}
+	return errors.Join(problems...)
 }
 
 // StreamConfig is what an operator sets for one stream. What is left out is as for all streams.
@@ -52,10 +94,18 @@ const (
 
 	// maxLimit keeps the arithmetic of limits far from overflow.
 	maxLimit = 1 << 40
+
+	// minMergeAfter keeps an on-demand stream from using up shard numbers.
+	minMergeAfter = 10 * time.Second
 )
 
 // DefaultConfig has AWS's limits and no quota.
-func DefaultConfig() Config { return Config{Limits: limitsAWS} }
+func DefaultConfig() Config { return Config{Limits: limitsAWS, OnDemand: DefaultOnDemand()} }
+
+// DefaultOnDemand begins with as many shards as AWS.
+func DefaultOnDemand() OnDemandConfig {
+	return OnDemandConfig{MinShards: OnDemandShards, MaxShards: 512, MergeAfter: 15 * time.Minute}
+}
 
 // Validate says everything that is wrong.
 func (c *Config) Validate() error {
@@ -68,6 +118,9 @@ func (c *Config) Validate() error {
 	}
 	if c.OnDemandStreamQuota < 0 {
 		problems = append(problems, fmt.Errorf("on_demand_stream_quota: %d, must be 0 or more", c.OnDemandStreamQuota))
+	}
+	if err := c.OnDemand.validate(); err != nil {
+		problems = append(problems, err)
 	}
 	if c.RetentionBytes < 0 {
 		problems = append(problems, fmt.Errorf("retention_bytes: %d, must be 0 or more", c.RetentionBytes))
@@ -137,17 +190,21 @@ func (c *Config) settingsFor(name string) shard.Settings {
 	return settings
 }
 
+// limited reports whether AWS's limits hold for the named stream.
+func (c *Config) limited(name string) bool {
+	if own := c.Streams[name].Limits; own != "" {
+		return own == limitsAWS
+	}
+	return c.Limits == limitsAWS
+}
+
 // limitsFor are the limits of each shard of the named stream.
 func (c *Config) limitsFor(name string) Limits {
-	override := c.Streams[name]
-	base := c.Limits
-	if override.Limits != "" {
-		base = override.Limits
-	}
 	var limits Limits
-	if base == limitsAWS {
+	if c.limited(name) {
 		limits = AWSLimits()
 	}
+	override := c.Streams[name]
 	for _, f := range override.fields(&limits) {
 		if f.set != nil {
 			*f.of = *f.set

@@ -33,13 +33,14 @@ type CreateOptions struct {
 	RetentionHours int  // 24 to MaxRetentionHours; 0 means DefaultRetentionHours
 	MaxRecordBytes int  // data and partition key of one record, 1 MiB to 10 MiB; 0 means 1 MiB
 	Tags           map[string]string
+	WarmMiBps      int // what an on-demand stream is to take at any time, MiB a second: it has as many shards at least
 }
 
 // withDefaults fills in what was left out and returns an error that wraps ErrInvalidArgument, or
 // ErrLimitExceeded for too many shards, if the result breaks a rule.
 func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	if o.Shards == 0 && o.OnDemand {
-		o.Shards = OnDemandShards
+		o.Shards = max(OnDemandShards, o.WarmMiBps)
 	}
 	if o.RetentionHours == 0 {
 		o.RetentionHours = DefaultRetentionHours
@@ -52,6 +53,8 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 		return o, fmt.Errorf("%w: %d shards, at least 1", ErrInvalidArgument, o.Shards)
 	case o.Shards > MaxShards:
 		return o, fmt.Errorf("%w: %d shards, a stream has at most %d", ErrLimitExceeded, o.Shards, MaxShards)
+	case o.WarmMiBps < 0 || o.WarmMiBps > 0 && !o.OnDemand:
+		return o, fmt.Errorf("%w: warm throughput of %d MiB a second, which is for on-demand streams", ErrInvalidArgument, o.WarmMiBps)
 	case o.RetentionHours < DefaultRetentionHours || o.RetentionHours > MaxRetentionHours:
 		return o, fmt.Errorf("%w: retention of %d hours, must be %d to %d",
 			ErrInvalidArgument, o.RetentionHours, DefaultRetentionHours, MaxRetentionHours)
@@ -77,6 +80,9 @@ func (s *Service) Create(ctx context.Context, name Name, options CreateOptions) 
 	options, err := options.withDefaults()
 	if err != nil {
 		return fmt.Errorf("create stream %s: %w", name, err)
+	}
+	if most := s.config.OnDemand.MaxShards; options.WarmMiBps > most {
+		return tooWarm(options.WarmMiBps, most)
 	}
 	if _, exists := s.catalog.Get(name.key()); exists {
 		return fmt.Errorf("%w: %s", ErrExists, name)
@@ -129,7 +135,7 @@ func newDefinition(name Name, options CreateOptions, now time.Time) *definition 
 	d := &definition{
 		ID: newID(), Created: now.UTC().Truncate(time.Millisecond), OnDemand: options.OnDemand,
 		RetentionHours: options.RetentionHours, MaxRecordBytes: options.MaxRecordBytes,
-		Tags: maps.Clone(options.Tags),
+		Tags: maps.Clone(options.Tags), WarmMiBps: options.WarmMiBps,
 	}
 	d.Topic = name.topic(d.ID)
 	for i, r := range uniformSplit(options.Shards) {
@@ -149,8 +155,7 @@ func (s *Service) checkQuota(name Name, more int) error {
 		}
 	}
 	if used+more > s.config.ShardQuota {
-		return fmt.Errorf("%w: account %s has %d shards in %s and a quota of %d; %d more were asked for",
-			ErrLimitExceeded, name.Account, used, name.Region, s.config.ShardQuota, more)
+		return &QuotaError{Account: name.Account, Region: name.Region, Used: used, Quota: s.config.ShardQuota, More: more}
 	}
 	return nil
 }

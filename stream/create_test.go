@@ -267,7 +267,7 @@ func TestAStreamThatThisVersionCannotReadStopsTheStartAndKeepsItsLogs(t *testing
 	w := newWorld(t, nil, nil)
 	name := w.create("s", CreateOptions{Shards: 1})
 	entry, _ := w.catalog.Get(name.key())
-	changed := strings.Replace(string(entry.Value), `"format":1`, `"format":99`, 1)
+	changed := strings.Replace(string(entry.Value), `"format":2`, `"format":99`, 1)
 	if _, err := w.catalog.Put(context.Background(), name.key(), raw(changed), entry.Revision); err != nil {
 		t.Fatal(err)
 	}

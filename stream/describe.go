@@ -19,17 +19,31 @@ type Description struct {
 	Tags           map[string]string
 	Monitoring     ShardMetrics
 	Policy         string  // "" without one
-	Shards         []Shard // all of them by number, closed ones included
+	WarmMiBps      int     // what an on-demand stream is to take at any time, MiB a second; 0 if nobody asked
+	Shards         []Shard // all of them by number, those closed ones included that may have records; numbers may be missing
 	OpenShards     int
 }
 
 // Shard returns one of the stream's shards by its name.
 func (d *Description) Shard(id string) (Shard, bool) {
 	index, ok := ParseShardID(id)
-	if !ok || index >= len(d.Shards) {
+	if !ok {
 		return Shard{}, false
 	}
-	return d.Shards[index], true
+	place, ok := placeOf(d.Shards, index)
+	if !ok {
+		return Shard{}, false
+	}
+	return d.Shards[place], true
+}
+
+// ShardsAfter are the shards with greater numbers than the given one.
+func (d *Description) ShardsAfter(index int) []Shard {
+	place, there := placeOf(d.Shards, index)
+	if there {
+		place++
+	}
+	return d.Shards[place:]
 }
 
 // TrimHorizon is the arrival time before which records are no longer given out.
@@ -41,7 +55,8 @@ func (st *stream) describe() Description {
 	d := st.definition
 	return Description{
 		Name: st.name, ID: d.ID, Created: d.Created, OnDemand: d.OnDemand, RetentionHours: d.RetentionHours,
-		MaxRecordBytes: d.MaxRecordBytes, Tags: d.Tags, Monitoring: d.Monitoring, Policy: d.Policy, Shards: d.Shards, OpenShards: len(st.shards.open),
+		MaxRecordBytes: d.MaxRecordBytes, Tags: d.Tags, Monitoring: d.Monitoring, Policy: d.Policy, WarmMiBps: d.WarmMiBps,
+		Shards: d.Shards, OpenShards: len(st.shards.open),
 	}
 }
 
@@ -86,15 +101,17 @@ func (s *Service) all(account, region string) []Description {
 type ShardLog struct {
 	StreamID  string // tells the stream from others that have had its name
 	ShardID   string
-	Partition int
+	Partition int   // the shard's number
+	Parents   []int // numbers of the shards that it replaced, of which some may be no more
 	Range     HashRange
 	Closed    bool // nothing more is appended to it
 	Log       shard.Log
 }
 
 // Logs returns the logs of all shards of a stream by number, closed ones included, for those who read it
-// without limits and by offsets. The channel is closed when the answer may have changed, also because the
-// stream was deleted.
+// without limits and by offsets. Who wants the records of a partition key in order reads a shard after its parents,
+// whose logs end where they end when they are said to be closed. The channel is closed when the answer may have
+// changed, also because the stream was deleted.
 func (s *Service) Logs(name Name) (logs []ShardLog, changed <-chan struct{}, err error) {
 	st, err := s.lookup(name)
 	if err != nil {
@@ -107,7 +124,8 @@ func (s *Service) Logs(name Name) (logs []ShardLog, changed <-chan struct{}, err
 			return nil, nil, fmt.Errorf("stream %s: %w", name, err)
 		}
 		logs = append(logs, ShardLog{
-			StreamID: st.definition.ID, ShardID: sh.ID, Partition: i, Range: sh.Range, Closed: !sh.Open(), Log: log,
+			StreamID: st.definition.ID, ShardID: sh.ID, Partition: sh.Index, Parents: sh.parentIndexes(),
+			Range: sh.Range, Closed: !sh.Open(), Log: log,
 		})
 	}
 	return logs, st.changed, nil

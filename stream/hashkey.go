@@ -101,6 +101,23 @@ func (k HashKey) Previous() HashKey {
 	return HashKey{hi, lo}
 }
 
+// minus is k − other, modulo 2^128.
+func (k HashKey) minus(other HashKey) HashKey {
+	lo, borrow := bits.Sub64(k.Lo, other.Lo, 0)
+	hi, _ := bits.Sub64(k.Hi, other.Hi, borrow)
+	return HashKey{hi, lo}
+}
+
+// plus is k + other, modulo 2^128.
+func (k HashKey) plus(other HashKey) HashKey {
+	lo, carry := bits.Add64(k.Lo, other.Lo, 0)
+	hi, _ := bits.Add64(k.Hi, other.Hi, carry)
+	return HashKey{hi, lo}
+}
+
+// half is k/2, rounded down.
+func (k HashKey) half() HashKey { return HashKey{k.Hi >> 1, k.Hi<<63 | k.Lo>>1} }
+
 // appendChunks appends top·10^38 + middle·10^19 + low in decimal.
 func appendChunks(dst []byte, top, middle, low uint64) []byte {
 	switch {

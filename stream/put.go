@@ -61,17 +61,85 @@ func (s *Service) PutInto(ctx context.Context, name Name, entries []Entry, resul
 	if err != nil {
 		return results, fmt.Errorf("put to stream %s: %w", name, err)
 	}
-	b := batches.Get().(*batch)
-	defer b.release()
 	start := len(results)
 	results = slices.Grow(results, len(entries))[:start+len(entries)]
-	out := results[start:]
-	b.route(st, s.clock(), entries, keyBytes, out)
-	b.submit(ctx, st)
-	if err := b.collect(ctx, s, st, out); err != nil {
+	if err := s.put(ctx, st, entries, keyBytes, results[start:], false); err != nil {
 		return results[:start], fmt.Errorf("put to stream %s: %w", name, err)
 	}
 	return results, nil
+}
+
+// put writes entries that were checked. Those that come when their shard is being closed wait until that is done
+// and go to whichever shard has taken over, without counting in its limits: they were admitted.
+func (s *Service) put(ctx context.Context, st *stream, entries []Entry, keyBytes int, results []Result, admitted bool) error {
+	b := batches.Get().(*batch)
+	defer b.release()
+	b.route(st, s.clock(), entries, keyBytes, results, admitted)
+	b.submit(ctx, st)
+	if err := b.collect(ctx, s, st, results); err != nil {
+		return err
+	}
+	if b.blocked == 0 {
+		return nil
+	}
+	return s.putBlocked(ctx, st.name, b, entries, results)
+}
+
+// putBlocked writes what found its shards being closed. Nothing of the batch is inside a gate any more: else two
+// could wait for each other, who closes one shard and who writes to two.
+func (s *Service) putBlocked(ctx context.Context, name Name, b *batch, entries []Entry, results []Result) error {
+	var places []int
+	for i := range b.groups {
+		g := &b.groups[i]
+		if g.blocked == nil {
+			continue
+		}
+		for _, entry := range b.origins[g.start : g.start+g.count] {
+			places = append(places, int(entry))
+		}
+	}
+	if err := s.awaitGates(ctx, b.groups); err != nil { // nothing of these was written; the others' results stand
+		for _, place := range places {
+			results[place].Err = fmt.Errorf("wait for the shards of stream %s: %w", name, err)
+		}
+		return nil
+	}
+	slices.Sort(places)
+	rest, outcome, keyBytes := make([]Entry, len(places)), make([]Result, len(places)), 0
+	for i, place := range places {
+		rest[i] = entries[place]
+		keyBytes += len(rest[i].PartitionKey)
+	}
+	st, err := s.lookup(name)
+	if err != nil {
+		return err
+	}
+	if err := s.put(ctx, st, rest, keyBytes, outcome, true); err != nil {
+		return err
+	}
+	for i, place := range places {
+		results[place] = outcome[i]
+	}
+	return nil
+}
+
+// awaitGates waits until it is known what has become of the shards that were being closed.
+func (s *Service) awaitGates(ctx context.Context, groups []group) error {
+	for i := range groups {
+		if groups[i].blocked == nil {
+			continue
+		}
+		select {
+		case <-groups[i].blocked:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.background.Done():
+			return ErrClosed
+		case <-s.catalog.Failed():
+			return s.catalog.Err()
+		}
+	}
+	return nil
 }
 
 // checkEntries returns the sum of the partition keys' lengths, or what is wrong with the first bad entry.
@@ -108,18 +176,20 @@ type batch struct {
 	records []shard.Record // those of the first group, then those of the second, …
 	origins []int32        // by place in records: the entry
 	members []int32        // by entry: its group, or throttled
-	byShard []int32        // by shard number: its group plus one; all zero between uses
+	byShard []int32        // by place of the shard: its group plus one; all zero between uses
+	blocked int            // groups whose shards were being closed
 }
 
 const throttled = -1
 
 // group is the part of a batch that goes to one shard: records[start:start+count].
 type group struct {
-	shard   int
+	shard   int // its place in the stream
 	start   int
 	count   int
 	bytes   int
 	pending shard.Pending
+	blocked <-chan struct{} // not nil: nothing was written, and the stream is to be looked up again when it is closed
 	err     error
 }
 
@@ -132,13 +202,13 @@ func (b *batch) release() {
 	}
 	clear(b.groups)
 	clear(b.records)
-	b.groups, b.records = b.groups[:0], b.records[:0]
+	b.groups, b.records, b.blocked = b.groups[:0], b.records[:0], 0
 	batches.Put(b)
 }
 
 // route finds every entry's shard, applies the shard's limits, and lines the records up by shard, each
 // shard's in the order of the entries. It fills in the results' shards, and the errors of those throttled.
-func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, results []Result) {
+func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, results []Result, admitted bool) {
 	// Records point into keys, which therefore must not move.
 	b.keys = slices.Grow(b.keys[:0], keyBytes)
 	b.members = slices.Grow(b.members[:0], len(entries))[:len(entries)]
@@ -156,9 +226,9 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 		} else {
 			at = HashPartitionKey(b.keys[start:])
 		}
-		number := st.shards.route(at)
-		results[i] = Result{ShardID: st.definition.Shards[number].ID}
-		if !st.partitions[number].limiter.takeWrite(&st.limits, now, e.size()) {
+		place := st.shards.route(at)
+		results[i] = Result{ShardID: st.definition.Shards[place].ID}
+		if !admitted && !st.partitions[place].limiter.takeWrite(&st.limits, now, e.size()) {
 			results[i].Err = ErrThroughputExceeded
 			if c := st.partitions[number].counters.Load(); c != nil {
 				c.writeThrottled.Add(1)
@@ -167,7 +237,7 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 			rejected++
 			continue
 		}
-		b.join(i, number, e.size())
+		b.join(i, place, e.size())
 	}
 	if rejected > 0 {
 		st.metrics.writeThrottled.Add(int64(rejected))
@@ -176,12 +246,12 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 }
 
 // join counts an entry into its shard's group.
-func (b *batch) join(entry, number, size int) {
-	if b.byShard[number] == 0 {
-		b.groups = append(b.groups, group{shard: number})
-		b.byShard[number] = int32(len(b.groups))
+func (b *batch) join(entry, place, size int) {
+	if b.byShard[place] == 0 {
+		b.groups = append(b.groups, group{shard: place})
+		b.byShard[place] = int32(len(b.groups))
 	}
-	g := b.byShard[number] - 1
+	g := b.byShard[place] - 1
 	b.groups[g].count++
 	b.groups[g].bytes += size
 	b.members[entry] = g
@@ -217,9 +287,14 @@ func (b *batch) arrange(entries []Entry) {
 func (b *batch) submit(ctx context.Context, st *stream) {
 	for i := range b.groups {
 		g := &b.groups[i]
-		log, err := st.partitions[g.shard].open(ctx)
+		p := st.partitions[g.shard]
+		log, err := p.open(ctx)
 		if err != nil {
 			g.err = err
+			continue
+		}
+		if g.blocked = p.gate.enter(); g.blocked != nil {
+			b.blocked++
 			continue
 		}
 		g.pending = log.Append(ctx, b.records[g.start:g.start+g.count])
@@ -231,10 +306,12 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 	var gone error
 	for i := range b.groups {
 		g := &b.groups[i]
+		if g.blocked != nil {
+			continue
+		}
 		var at shard.Appended
 		if g.err == nil {
-			at, g.err = g.pending.Wait(ctx)
-			g.err = mapError(g.err)
+			at, g.err = s.outcome(ctx, st.partitions[g.shard], g.pending)
 		}
 		if errors.Is(g.err, ErrNotFound) {
 			gone = g.err
@@ -263,4 +340,23 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 		}
 	}
 	return gone
+}
+
+// outcome waits for an append and leaves the shard's gate. When ctx ends first, the append still goes on: the gate
+// is left when it is decided.
+func (s *Service) outcome(ctx context.Context, p *partition, pending shard.Pending) (shard.Appended, error) {
+	at, err := pending.Wait(ctx)
+	if err == nil || ctx.Err() == nil {
+		p.gate.leave()
+		return at, mapError(err)
+	}
+	started := s.spawn(func() {
+		defer p.gate.leave()
+		// An error is as good as success here: it is decided.
+		_, _ = pending.Wait(s.background)
+	})
+	if !started {
+		p.gate.leave() // no shard is closed any more
+	}
+	return at, mapError(err)
 }

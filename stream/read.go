@@ -56,13 +56,14 @@ type ReadResult struct {
 	MillisBehindLatest int64
 }
 
-// shard finds a shard by its name.
-func (st *stream) shard(id string) (*Shard, error) {
-	index, ok := ParseShardID(id)
-	if !ok || index >= len(st.definition.Shards) {
-		return nil, fmt.Errorf("%w: %q in stream %s", ErrShardNotFound, clip(id), st.name)
+// shard finds a shard, and its place, by its name.
+func (st *stream) shard(id string) (sh *Shard, place int, err error) {
+	if index, ok := ParseShardID(id); ok {
+		if place, ok := placeOf(st.definition.Shards, index); ok {
+			return &st.definition.Shards[place], place, nil
+		}
 	}
-	return &st.definition.Shards[index], nil
+	return nil, 0, fmt.Errorf("%w: %q in stream %s", ErrShardNotFound, clip(id), st.name)
 }
 
 // Start is the position where reading a shard begins. Errors: ErrNotFound, ErrShardNotFound, and a
@@ -72,11 +73,11 @@ func (s *Service) Start(ctx context.Context, name Name, shardID string, at Start
 	if err != nil {
 		return Position{}, err
 	}
-	sh, err := st.shard(shardID)
+	sh, place, err := st.shard(shardID)
 	if err != nil {
 		return Position{}, err
 	}
-	log, err := st.partitions[sh.Index].open(ctx)
+	log, err := st.partitions[place].open(ctx)
 	if err != nil {
 		return Position{}, fmt.Errorf("stream %s: %w", name, err)
 	}
@@ -116,10 +117,11 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	if err != nil {
 		return ReadResult{}, err
 	}
-	if from.StreamID != st.definition.ID || from.Shard < 0 || from.Shard >= len(st.partitions) {
-		return ReadResult{}, fmt.Errorf("%w: %s of an earlier stream %s", ErrShardNotFound, ShardID(from.Shard), name)
+	place, ok := placeOf(st.definition.Shards, from.Shard)
+	if !ok || from.StreamID != st.definition.ID {
+		return ReadResult{}, fmt.Errorf("%w: %s of an earlier stream %s, or no more", ErrShardNotFound, ShardID(from.Shard), name)
 	}
-	p := st.partitions[from.Shard]
+	p := st.partitions[place]
 	if !p.limiter.takeRead(&st.limits, s.clock()) {
 		st.metrics.readThrottled.Add(1)
 		if c := p.counters.Load(); c != nil {
@@ -131,7 +133,7 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	if err != nil {
 		return ReadResult{}, fmt.Errorf("stream %s: %w", name, err)
 	}
-	result, err := st.read(ctx, log, from, limit)
+	result, err := st.read(ctx, log, place, from, limit)
 	if err != nil {
 		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, mapError(err))
 	}
@@ -152,8 +154,8 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 }
 
 // read does what Read is about, without limits and metrics.
-func (st *stream) read(ctx context.Context, log shard.Log, from Position, limit int) (ReadResult, error) {
-	sh := &st.definition.Shards[from.Shard]
+func (st *stream) read(ctx context.Context, log shard.Log, place int, from Position, limit int) (ReadResult, error) {
+	sh := &st.definition.Shards[place]
 	result := ReadResult{Shard: *sh, Next: from}
 	now := time.Now()
 	// The end as it was before the read: what comes in meanwhile is not what this read is behind of.
@@ -177,7 +179,7 @@ func (st *stream) read(ctx context.Context, log shard.Log, from Position, limit 
 	}
 	if !sh.Open() {
 		result.Closed = true
-		result.Children = st.shards.children(sh.Index)
+		result.Children = st.shards.children(place)
 	}
 	return result, nil
 }

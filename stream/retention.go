@@ -31,14 +31,16 @@ const (
 // once more after it has stopped watching: so no record is forgotten.
 type retention struct {
 	logger *slog.Logger
-	wake   chan struct{} // holds a token when the queue's head may have changed
+	// expired is called for a stream that has a closed shard without records whose retention is over.
+	expired func(ctx context.Context, stream Name) error
+	wake    chan struct{} // holds a token when the queue's head may have changed
 
 	mu    sync.Mutex // guards queue, and due, place and gone of all partitions
 	queue dueQueue
 }
 
-func newRetention(logger *slog.Logger) *retention {
-	return &retention{logger: logger, wake: make(chan struct{}, 1)}
+func newRetention(logger *slog.Logger, expired func(context.Context, Name) error) *retention {
+	return &retention{logger: logger, expired: expired, wake: make(chan struct{}, 1)}
 }
 
 // examine has the partition looked at as soon as possible: its log may hold anything.
@@ -139,12 +141,33 @@ func (r *retention) trim(ctx context.Context, p *partition) {
 		r.schedule(p, time.Now().Add(retryInterval))
 	case !empty:
 		r.schedule(p, due)
+	case p.closed.Load() != 0:
+		r.expire(ctx, p)
 	default:
 		p.watched.Store(false)
 		if log, err := p.open(ctx); err == nil && !isEmpty(log) && p.watched.CompareAndSwap(false, true) {
 			r.schedule(p, time.Time{})
 		}
 	}
+}
+
+// expire waits for the end of a closed shard's retention, and then has the shard dropped. Nothing is appended to it
+// any more, so it need not be watched otherwise.
+func (r *retention) expire(ctx context.Context, p *partition) {
+	now := time.Now()
+	if end := p.expiry(); end.After(now) {
+		r.schedule(p, end)
+		return
+	}
+	if err := r.expired(ctx, *p.stream); err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
+		r.logger.Warn("dropping closed shards failed, will be tried again", "stream", p.stream.String(), "error", err)
+		r.schedule(p, now.Add(retryInterval))
+	}
+}
+
+// expiry is when a closed shard's retention is over.
+func (p *partition) expiry() time.Time {
+	return time.UnixMilli(p.closed.Load()).Add(time.Duration(p.keep.Load()))
 }
 
 func isEmpty(log shard.Log) bool {

@@ -38,12 +38,16 @@ type Service struct {
 
 	background context.Context // ends with Close
 	stop       context.CancelFunc
-	owned      sync.WaitGroup // the goroutines that New started
+	spawning   sync.Mutex     // held while owned gets more, or is about to get none any more
+	owned      sync.WaitGroup // the goroutines that Close waits for
 	closed     atomic.Bool
 
 	// creating is held from counting an account's shards to creating more, so that two creations cannot
 	// share the same room under the quota.
 	creating sync.Mutex
+
+	// reshaping has the streams whose shards are being changed, one change at a time each.
+	reshaping turns
 
 	// refreshing is held while the catalog is read and its answer put into streams, so that an older answer
 	// never replaces a newer one.
@@ -60,14 +64,16 @@ func New(ctx context.Context, options Options) (*Service, error) {
 	if err := options.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("stream configuration: %w", err)
 	}
+	options.Config.OnDemand = options.Config.OnDemand.withDefaults()
 	logger := options.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
 		engine: options.Engine, catalog: options.Catalog, config: options.Config, logger: logger,
-		retention: newRetention(logger), started: time.Now(), streams: map[Name]*stream{},
+		started: time.Now(), streams: map[Name]*stream{},
 	}
+	s.retention = newRetention(logger, s.dropExpired)
 	err := s.adoptLogs(ctx)
 	if err != nil {
 		return nil, err
@@ -86,7 +92,9 @@ func (s *Service) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.spawning.Lock()
 	s.stop()
+	s.spawning.Unlock()
 	s.owned.Wait()
 	s.metrics.unregister()
 	return nil
@@ -207,10 +215,13 @@ func (s *Service) replace(name Name, old, next *stream) {
 	}
 	s.mu.Unlock()
 	if old != nil {
-		if next == nil || next.definition.ID != old.definition.ID {
-			for _, p := range old.partitions {
-				s.retention.forget(p)
+		for i, p := range old.partitions {
+			if next != nil && next.definition.ID == old.definition.ID {
+				if _, kept := placeOf(next.definition.Shards, old.definition.Shards[i].Index); kept {
+					continue
+				}
 			}
+			s.retention.forget(p)
 		}
 		close(old.changed)
 	}
@@ -219,8 +230,12 @@ func (s *Service) replace(name Name, old, next *stream) {
 		return
 	}
 	s.metrics.monitor(name, next)
-	for _, p := range next.partitions {
-		if p.keep.Swap(int64(next.retention)) != int64(next.retention) {
+	for i, p := range next.partitions {
+		changed := p.keep.Swap(int64(next.retention)) != int64(next.retention)
+		if sh := &next.definition.Shards[i]; !sh.Open() {
+			changed = p.closed.Swap(sh.Closed.UnixMilli()) == 0 || changed
+		}
+		if changed {
 			s.retention.examine(p)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -153,28 +152,12 @@ func (w *world) edit(name Name, change func(*definition)) {
 	}
 }
 
-// split closes a stream's shard and opens two more in its place.
+// split splits a stream's shard in the middle.
 func (w *world) split(name Name, index int) {
 	w.t.Helper()
-	entry, _ := w.catalog.Get(name.key())
-	d, err := decodeDefinition(entry.Value)
-	if err != nil {
+	if err := w.Split(context.Background(), name, ShardID(index), w.middle(name, ShardID(index))); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.engine.Create(context.Background(), d.Topic, len(d.Shards)+2); err != nil {
-		w.t.Fatal(err)
-	}
-	w.edit(name, func(d *definition) {
-		parent := &d.Shards[index]
-		parent.Closed = time.Now().UTC().Truncate(time.Millisecond)
-		middle := HashKey{parent.Range.Start.Hi/2 + parent.Range.End.Hi/2, 0}
-		for _, r := range []HashRange{{parent.Range.Start, middle.Previous()}, {middle, parent.Range.End}} {
-			i := len(d.Shards)
-			d.Shards = append(d.Shards, Shard{
-				ID: ShardID(i), Index: i, Range: r, Created: d.Shards[index].Created.Add(time.Second), Parent: ShardID(index),
-			})
-		}
-	})
 }
 
 // interposed is an engine whose logs a test replaces by its own.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/bits"
@@ -20,13 +21,22 @@ func (r HashRange) Contains(k HashKey) bool {
 	return r.Start.Compare(k) <= 0 && k.Compare(r.End) <= 0
 }
 
+// width is the range's number of keys, less one.
+func (r HashRange) width() HashKey { return r.End.minus(r.Start) }
+
+// middle is the key that begins the second half of a range of more than one key.
+func (r HashRange) middle() HashKey { return r.Start.plus(r.width().half()).Next() }
+
 // Shard is one shard of a stream: a part of the ring, and a log. It is a value that never changes; a later
 // description of the stream may show the same shard closed.
 type Shard struct {
-	ID      string // shardId-%012d of Index
-	Index   int    // the shard's number in its stream, and its partition in the stream's topic
-	Range   HashRange
-	Created time.Time // whole seconds
+	ID    string // shardId-%012d of Index
+	Index int    // the shard's number in its stream, and its partition in the stream's topic
+	Range HashRange
+	// Created is in whole seconds, later than that of the shards that this one replaced: sequence numbers begin
+	// with it. Shards that are replaced within a second have it run ahead of the clock.
+	Created time.Time
+	Opened  time.Time // since when it takes records, by the clock; zero if that is longer ago than anything is kept
 	Closed  time.Time // zero while the shard takes records
 	// Parent and AdjacentParent are the shards that this one replaced: none for a shard that the stream was
 	// created with, Parent after a split, both after a merge.
@@ -45,6 +55,17 @@ func (s *Shard) Parents() []string {
 		}
 	}
 	return parents
+}
+
+// parentIndexes are the parents' numbers.
+func (s *Shard) parentIndexes() []int {
+	var indexes []int
+	for _, p := range s.Parents() {
+		if index, ok := ParseShardID(p); ok {
+			indexes = append(indexes, index)
+		}
+	}
+	return indexes
 }
 
 // ShardID is the name of a shard by its number.
@@ -91,14 +112,23 @@ func uniformSplit(n int) []HashRange {
 	return ranges
 }
 
-// shardMap holds all shards of a stream, by number, and finds the open one for a hash key.
+// shardMap holds all shards of a stream, by number, and finds the open one for a hash key. Numbers may be missing:
+// those of shards that are no more. So a shard is known by its place among those that are there.
 //
 // Always: the ranges of the open shards cover the whole ring, each key once.
 type shardMap struct {
-	shards []Shard // by Index: shards[i].Index == i
+	shards []Shard // ascending by Index
 	starts []HashKey
-	open   []int   // the open shards by where they start; open[i] starts at starts[i]
-	kids   [][]int // by Index: the shards that replaced this one; nil when no shard has a parent
+	open   []int   // places of the open shards by where they start; open[i] starts at starts[i]
+	kids   [][]int // by place: places of the shards that replaced this one; nil when no shard has a parent
+}
+
+// placeOf finds the shard with a number among shards that are ascending by number.
+func placeOf(shards []Shard, index int) (place int, ok bool) {
+	if index < len(shards) && index >= 0 && shards[index].Index == index {
+		return index, true // none before it is missing
+	}
+	return slices.BinarySearchFunc(shards, index, func(s Shard, n int) int { return cmp.Compare(s.Index, n) })
 }
 
 // newShardMap checks what always holds and builds the map.
@@ -106,21 +136,25 @@ func newShardMap(shards []Shard) (*shardMap, error) {
 	m := &shardMap{shards: shards}
 	for i := range shards {
 		s := &shards[i]
-		if s.Index != i {
-			return nil, fmt.Errorf("shard number %d stands in place %d", s.Index, i)
+		if i > 0 && s.Index <= shards[i-1].Index {
+			return nil, fmt.Errorf("shard number %d stands behind number %d", s.Index, shards[i-1].Index)
 		}
 		if s.Open() {
 			m.open = append(m.open, i)
 		}
 		for _, parent := range s.Parents() {
-			p, ok := ParseShardID(parent)
-			if !ok || p >= i {
+			index, ok := ParseShardID(parent)
+			if !ok || index >= s.Index {
 				return nil, fmt.Errorf("shard %s has parent %s", s.ID, parent)
+			}
+			place, there := placeOf(shards, index)
+			if !there {
+				continue
 			}
 			if m.kids == nil {
 				m.kids = make([][]int, len(shards))
 			}
-			m.kids[p] = append(m.kids[p], i)
+			m.kids[place] = append(m.kids[place], i)
 		}
 	}
 	slices.SortFunc(m.open, func(a, b int) int { return shards[a].Range.Start.Compare(shards[b].Range.Start) })
@@ -141,7 +175,7 @@ func newShardMap(shards []Shard) (*shardMap, error) {
 	return m, nil
 }
 
-// route is the number of the open shard whose range has the key.
+// route is the place of the open shard whose range has the key.
 func (m *shardMap) route(k HashKey) int {
 	// The last start that is not above k; starts[0] is 0.
 	low, high := 0, len(m.starts)
@@ -156,13 +190,13 @@ func (m *shardMap) route(k HashKey) int {
 	return m.open[low]
 }
 
-// children are the shards that replaced the one with the given number.
-func (m *shardMap) children(index int) []Shard {
+// children are the shards that replaced the one in the given place.
+func (m *shardMap) children(place int) []Shard {
 	if m.kids == nil {
 		return nil
 	}
 	var children []Shard
-	for _, i := range m.kids[index] {
+	for _, i := range m.kids[place] {
 		children = append(children, m.shards[i])
 	}
 	return children

@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func genHistory() *rapid.Generator[[]Shard] {
 		now := time.Unix(1_700_000_000, 0).UTC()
 		var shards []Shard
 		for i, r := range uniformSplit(rapid.IntRange(1, 6).Draw(t, "shards")) {
-			shards = append(shards, Shard{ID: ShardID(i), Index: i, Range: r, Created: now})
+			shards = append(shards, Shard{ID: ShardID(i), Index: i, Range: r, Created: now, Opened: now})
 		}
 		for range rapid.IntRange(0, 8).Draw(t, "reshards") {
 			now = now.Add(time.Minute)
@@ -62,7 +63,7 @@ func genHistory() *rapid.Generator[[]Shard] {
 			a := &shards[m.open[place]]
 			add := func(r HashRange, parent, adjacent string) {
 				i := len(shards)
-				shards = append(shards, Shard{ID: ShardID(i), Index: i, Range: r, Created: now, Parent: parent, AdjacentParent: adjacent})
+				shards = append(shards, Shard{ID: ShardID(i), Index: i, Range: r, Created: now, Opened: now, Parent: parent, AdjacentParent: adjacent})
 			}
 			if place+1 < len(m.open) && rapid.Bool().Draw(t, "merge") {
 				b := &shards[m.open[place+1]]
@@ -121,10 +122,14 @@ func TestEveryHashKeyHasExactlyOneOpenShard(t *testing.T) {
 func TestDefinitionsSurviveTheCatalog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := &definition{
-			ID: newID(), Topic: "stream.x", Created: time.UnixMilli(1_700_000_000_123).UTC(), OnDemand: rapid.Bool().Draw(t, "onDemand"),
+			ID: newID(), Topic: "stream.x", Created: time.Unix(1_700_000_000, 0).UTC(), OnDemand: rapid.Bool().Draw(t, "onDemand"),
 			RetentionHours: 25, MaxRecordBytes: 1 << 21, Tags: map[string]string{"a": "ä", "b": ""},
+			WarmMiBps: 7, CountUpdates: []time.Time{time.UnixMilli(1_700_000_000_123).UTC()}, ModeUpdates: []time.Time{time.UnixMilli(5).UTC()},
 			Shards: genHistory().Draw(t, "shards"),
 		}
+		dropped := rapid.IntRange(0, len(d.Shards)).Draw(t, "shards that are no more")
+		d.Shards = slices.DeleteFunc(d.Shards, func(s Shard) bool { return s.Index < dropped && !s.Open() })
+		d.setOpened()
 		value, err := json.Marshal(d.document())
 		if err != nil {
 			t.Fatal(err)
@@ -139,20 +144,50 @@ func TestDefinitionsSurviveTheCatalog(t *testing.T) {
 	})
 }
 
+func TestDocumentsOfTheFormatBeforeAreRead(t *testing.T) {
+	const text = `{"format":1,"id":"i","topic":"t","created":1700000000500,"retentionHours":24,"maxRecordBytes":1048576,` +
+		`"keys":["00000000000000000000000000000000","80000000000000000000000000000000"],"shards":[` +
+		`{"f":0,"t":2,"c":1700000000,"x":1700000007250},{"f":0,"t":1,"c":1700000008,"p":[0]},{"f":1,"t":2,"c":1700000008,"p":[0]}]}`
+	got, err := decodeDefinition([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	middle := HashKey{1 << 63, 0}
+	created, split, second := time.UnixMilli(1_700_000_000_500).UTC(), time.UnixMilli(1_700_000_007_250).UTC(), time.Unix(1_700_000_008, 0).UTC()
+	want := &definition{
+		ID: "i", Topic: "t", Created: created, RetentionHours: 24, MaxRecordBytes: 1 << 20,
+		Shards: []Shard{
+			{ID: ShardID(0), Range: HashRange{End: MaxHashKey}, Created: created.Truncate(time.Second), Opened: created, Closed: split},
+			{ID: ShardID(1), Index: 1, Range: HashRange{End: middle.Previous()}, Created: second, Opened: split, Parent: ShardID(0)},
+			{ID: ShardID(2), Index: 2, Range: HashRange{Start: middle, End: MaxHashKey}, Created: second, Opened: split, Parent: ShardID(0)},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTheLargestStreamFitsTheCatalog(t *testing.T) {
 	d := newDefinition(Name{"123456789012", "us-east-1", "s"}, CreateOptions{Shards: MaxShards}, time.Now())
 	value, err := json.Marshal(d.document())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if limit := 768 << 10; len(value) > limit {
+	if limit := 512 << 10; len(value) > limit {
 		t.Errorf("%d shards take %d bytes, want at most %d", MaxShards, len(value), limit)
 	}
 }
 
 func TestDamagedDocumentsAreRefused(t *testing.T) {
 	for _, text := range []string{
-		``, `[]`, `{}`, `{"format":2}`, `{"format":1,"keys":["x"]}`, `{"format":1,"shards":[{"f":0,"t":1}]}`,
+		``, `[]`, `{}`, `{"format":3}`, `{"format":2,"keys":["x"]}`, `{"format":2,"shards":[[0,0,1]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[0,0,1,0,0,1]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[1,0,1,0,0,0,1]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[-1,0,1]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[2147483648,0,1]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[0,0,9223372036854775807]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[0,0,1,9223372036854775807]]}`,
+		`{"format":2,"keys":["00000000000000000000000000000000"],"shards":[[0,0,1,0,0,0,0,0]]}`, `{"format":1,"keys":["x"]}`, `{"format":1,"shards":[{"f":0,"t":1}]}`,
 		`{"format":1,"keys":["00000000000000000000000000000000"],"shards":[{"f":0,"t":1,"p":[0]}]}`,
 		`{"format":1,"keys":["00000000000000000000000000000000"],"shards":[{"f":0,"t":0}]}`,
 		`{"format":1,"keys":["00000000000000000000000000000000"],"shards":[{"f":-1,"t":1}]}`,
@@ -164,13 +199,13 @@ func TestDamagedDocumentsAreRefused(t *testing.T) {
 	// What can be decoded and is no shard map is refused there.
 	whole := uniformSplit(1)[0]
 	for what, shards := range map[string][]Shard{
-		"none":        nil,
-		"all closed":  {{Range: whole, Closed: time.Unix(1, 0)}},
-		"overlapping": {{Range: whole}, {Index: 1, Range: whole}},
-		"a gap":       {{Range: HashRange{Start: HashKey{0, 1}, End: MaxHashKey}}},
-		"cut short":   {{Range: HashRange{End: HashKey{1, 1}}}},
-		"misplaced":   {{Index: 1, Range: whole}},
-		"own parent":  {{Range: whole, Parent: ShardID(0)}},
+		"none":         nil,
+		"all closed":   {{Range: whole, Closed: time.Unix(1, 0)}},
+		"overlapping":  {{Range: whole}, {Index: 1, Range: whole}},
+		"a gap":        {{Range: HashRange{Start: HashKey{0, 1}, End: MaxHashKey}}},
+		"cut short":    {{Range: HashRange{End: HashKey{1, 1}}}},
+		"out of order": {{Index: 1, Range: whole, Closed: time.Unix(1, 0)}, {Range: whole}},
+		"own parent":   {{Range: whole, Parent: ShardID(0)}},
 	} {
 		if _, err := newShardMap(shards); err == nil {
 			t.Errorf("shards %s make a map", what)

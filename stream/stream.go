@@ -17,7 +17,7 @@ type stream struct {
 	revision   int64
 	definition *definition
 	shards     *shardMap
-	partitions []*partition // by shard number
+	partitions []*partition // by place among the shards
 	limits     Limits
 	retention  time.Duration
 	metrics    *streamMetrics
@@ -38,15 +38,19 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 		metrics:    s.metrics.of(name),
 		changed:    make(chan struct{}),
 	}
-	known := 0
+	var kept []Shard
 	if old != nil && old.definition.ID == d.ID {
-		known = copy(st.partitions, old.partitions)
+		kept = old.definition.Shards
 	}
-	fresh := make([]partition, len(d.Shards)-known)
-	for i := range fresh {
-		fresh[i].engine, fresh[i].topic, fresh[i].index = s.engine, d.Topic, known+i
-		fresh[i].place = notQueued
-		st.partitions[known+i] = &fresh[i]
+	fresh := make([]partition, 0, max(0, len(d.Shards)-len(kept)))
+	for i := range d.Shards {
+		index := d.Shards[i].Index
+		if place, ok := placeOf(kept, index); ok {
+			st.partitions[i] = old.partitions[place]
+			continue
+		}
+		fresh = append(fresh, partition{engine: s.engine, stream: &st.name, topic: d.Topic, index: index, place: notQueued})
+		st.partitions[i] = &fresh[len(fresh)-1]
 	}
 	return st, nil
 }
@@ -54,16 +58,20 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 // partition is what a shard needs in memory: its log once somebody used it, and a few words.
 type partition struct {
 	engine shard.Engine
+	stream *Name
 	topic  string
-	index  int
+	index  int // the shard's number
 
 	log     atomic.Pointer[shard.Log]
+	gate    gate
 	limiter shardLimiter
 	// counters are nil unless the stream's shards are monitored.
 	counters atomic.Pointer[shardCounters]
 
 	// keep is the stream's retention in nanoseconds; 0 until it is known.
 	keep atomic.Int64
+	// closed is when the shard was closed, in milliseconds since 1970; 0 while it is open.
+	closed atomic.Int64
 	// watched is true while the retention scheduler knows that the log may hold records.
 	watched atomic.Bool
 	// The following belong to the scheduler's lock.

@@ -63,7 +63,9 @@ func TestEveryOperationAnswersAsItsGoldenFileSays(t *testing.T) {
 		"Kinesis_20131202.DecreaseStreamRetentionPeriod", "Kinesis_20131202.UpdateMaxRecordSize",
 		"Kinesis_20131202.EnableEnhancedMonitoring", "Kinesis_20131202.DisableEnhancedMonitoring",
 		"Kinesis_20131202.DescribeLimits", "Kinesis_20131202.DescribeAccountSettings",
-		"Kinesis_20131202.UpdateAccountSettings", "Firehose_20150804.CreateDeliveryStream", "Firehose_20150804.DeleteDeliveryStream",
+		"Kinesis_20131202.UpdateAccountSettings", "Kinesis_20131202.SplitShard", "Kinesis_20131202.MergeShards",
+		"Kinesis_20131202.UpdateShardCount", "Kinesis_20131202.UpdateStreamMode", "Kinesis_20131202.UpdateStreamWarmThroughput",
+		"Firehose_20150804.CreateDeliveryStream", "Firehose_20150804.DeleteDeliveryStream",
 		"Firehose_20150804.DescribeDeliveryStream", "Firehose_20150804.ListDeliveryStreams",
 		"Firehose_20150804.PutRecord", "Firehose_20150804.PutRecordBatch",
 	} {
@@ -119,7 +121,7 @@ var varying = []struct {
 	pattern *regexp.Regexp
 	name    string
 }{
-	{regexp.MustCompile(`("(?:SequenceNumber|StartingSequenceNumber)":")(\d{56})`), "<sequence>"},
+	{regexp.MustCompile(`("(?:SequenceNumber|StartingSequenceNumber|EndingSequenceNumber)":")(\d{56})`), "<sequence>"},
 	{regexp.MustCompile(`("(?:ShardIterator|NextShardIterator)":")([A-Za-z0-9+/=]+)`), "<iterator>"},
 	{regexp.MustCompile(`("NextToken":")([A-Za-z0-9+/=]+)`), "<token>"},
 	{regexp.MustCompile(`("RecordId":")([^"]+)`), "<record>"},

@@ -30,6 +30,7 @@ const (
 
 // fault turns an error of the streams into AWS's: the one table of errors. Shard may be "".
 func fault(err error, name stream.Name, shardID string) error {
+	var quota *stream.QuotaError
 	switch {
 	case err == nil:
 		return nil
@@ -39,6 +40,12 @@ func fault(err error, name stream.Name, shardID string) error {
 		return shardNotFound(name, shardID)
 	case errors.Is(err, stream.ErrExists):
 		return wire.Faultf(resourceInUse, "Stream %s under account %s already exists.", name.Name, name.Account)
+	case errors.As(err, &quota):
+		return wire.Faultf(limitExceeded, "This request would exceed the shard limit for the account %s in %s. "+
+			"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted "+
+			"from this request: %d. Refer to the AWS Service Limits page "+
+			"(http://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) for current limits and how to "+
+			"request higher limits.", quota.Account, quota.Region, quota.Used, quota.Quota, quota.More)
 	case errors.Is(err, stream.ErrLimitExceeded):
 		return wire.Faultf(limitExceeded, "%s", err)
 	case errors.Is(err, stream.ErrThroughputExceeded):

@@ -69,11 +69,11 @@ func (a *api) getShardIterator(ctx context.Context, c wire.Caller, in *GetShardI
 	}
 	shardID := stream.ShardID(index)
 	d, err := a.streams.Describe(name)
-	if errors.Is(err, stream.ErrNotFound) || err == nil && index >= len(d.Shards) {
-		return shardNotFound(name, shardID) // AWS does not tell a missing stream from a missing shard here
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, stream.ErrNotFound) {
 		return fault(err, name, shardID)
+	}
+	if _, ok := d.Shard(shardID); err != nil || !ok {
+		return shardNotFound(name, shardID) // AWS does not tell a missing stream from a missing shard here
 	}
 	at, err := a.startAt(in, name, shardID)
 	if err != nil {

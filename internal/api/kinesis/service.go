@@ -26,6 +26,12 @@ type Streams interface {
 	Usage(account, region string) stream.Usage
 	Commitment(account, region string, now time.Time) (stream.Commitment, error)
 	SetCommitment(ctx context.Context, account, region string, enabled bool, now time.Time) (stream.Commitment, error)
+
+	Split(ctx context.Context, name stream.Name, shardID string, at stream.HashKey) error
+	Merge(ctx context.Context, name stream.Name, shardID, adjacentID string) error
+	UpdateShardCount(ctx context.Context, name stream.Name, target int) (before int, err error)
+	UpdateMode(ctx context.Context, name stream.Name, onDemand bool, warmMiBps int) error
+	UpdateWarmThroughput(ctx context.Context, name stream.Name, mibps int) error
 }
 
 var _ Streams = (*stream.Service)(nil)
@@ -52,9 +58,8 @@ const (
 // planned are AWS's operations that are not here yet.
 var planned = []string{
 	"DeleteResourcePolicy", "DeregisterStreamConsumer", "DescribeStreamConsumer", "GetResourcePolicy",
-	"ListStreamConsumers", "MergeShards", "PutResourcePolicy", "RegisterStreamConsumer", "SplitShard",
-	"StartStreamEncryption", "StopStreamEncryption", "SubscribeToShard", "UpdateShardCount", "UpdateStreamMode",
-	"UpdateStreamWarmThroughput",
+	"ListStreamConsumers", "PutResourcePolicy", "RegisterStreamConsumer",
+	"StartStreamEncryption", "StopStreamEncryption", "SubscribeToShard",
 }
 
 // New returns the service.
@@ -91,6 +96,11 @@ func New(o Options) *wire.Service {
 		operation("DescribeLimits", maxBody, a.describeLimits),
 		operation("DescribeAccountSettings", maxBody, a.describeAccountSettings),
 		operation("UpdateAccountSettings", maxBody, a.updateAccountSettings),
+		operation("SplitShard", maxBody, a.splitShard),
+		operation("MergeShards", maxBody, a.mergeShards),
+		operation("UpdateShardCount", maxBody, a.updateShardCount),
+		operation("UpdateStreamMode", maxBody, a.updateStreamMode),
+		operation("UpdateStreamWarmThroughput", maxBody, a.updateStreamWarmThroughput),
 	)
 	s.Codecs = append(s.Codecs, wire.CBOR{}) // the default of the SDKs for Java
 	return s

@@ -156,6 +156,7 @@ type StreamDescriptionSummary struct {
 	EncryptionType          string
 	OpenShardCount          int32
 	ConsumerCount           int32
+	WarmThroughput          *WarmThroughputObject
 	MaxRecordSizeInKiB      int32
 }
 

@@ -44,9 +44,10 @@ func selectShards(d *stream.Description, f filter, after, limit int, now time.Ti
 		horizon = d.Created
 	}
 	shards = []Shard{}
-	for i := after + 1; i < len(d.Shards); i++ {
-		s := &d.Shards[i]
-		if !s.Open() && s.Closed.Before(horizon) || !f.passes(s, horizon) {
+	behind := d.ShardsAfter(after)
+	for i := range behind {
+		s := &behind[i]
+		if !s.Open() && s.Closed.Before(horizon) || !f.passes(s, d.Created, horizon) {
 			continue
 		}
 		if len(shards) == limit {
@@ -57,19 +58,28 @@ func selectShards(d *stream.Description, f filter, after, limit int, now time.Ti
 	return shards, false
 }
 
-// passes is for shards that were open at the horizon or later. Shards know whole seconds.
-func (f filter) passes(s *stream.Shard, horizon time.Time) bool {
+// passes is for shards that were open at the horizon or later. A time before the horizon is as good as the horizon, so
+// that what AT_TIMESTAMP selects takes every key; only before the stream was created nothing was open.
+func (f filter) passes(s *stream.Shard, created, horizon time.Time) bool {
+	at := f.at
 	switch f.kind {
-	case atTrimHorizon:
-		return !s.Created.After(horizon)
 	case atLatest:
 		return s.Open()
-	case atTimestamp:
-		return !s.Created.After(f.at) && (s.Open() || !s.Closed.Before(f.at.Truncate(time.Second)))
-	case fromTimestamp:
-		return s.Open() || !s.Closed.Before(f.at.Truncate(time.Second))
+	case atTrimHorizon:
+		at = horizon
+	case fromTrimHorizon:
+		return true
 	}
-	return true
+	if f.kind == atTimestamp && at.Before(created.Truncate(time.Second)) {
+		return false
+	}
+	if at.Before(horizon) {
+		at = horizon
+	}
+	if !s.Open() && s.Closed.Before(at) {
+		return false
+	}
+	return f.kind == fromTimestamp || !s.Opened.After(at)
 }
 
 // afterShard is the number of the shard that a listing starts behind; −1 without one.

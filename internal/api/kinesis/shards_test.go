@@ -16,10 +16,10 @@ func TestEveryFilterSelectsByWhenShardsWereOpen(t *testing.T) {
 	start := now.Add(-24*time.Hour - 150*time.Second) // so that the horizon is at 150 s
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	d := &stream.Description{Created: start, RetentionHours: 24, Shards: []stream.Shard{
-		{ID: "0", Index: 0, Created: at(0), Closed: at(100)},
-		{ID: "1", Index: 1, Created: at(100), Closed: at(200), Parent: "0"},
-		{ID: "2", Index: 2, Created: at(100), Closed: at(200), Parent: "0"},
-		{ID: "3", Index: 3, Created: at(200), Parent: "1", AdjacentParent: "2"},
+		{ID: "0", Index: 0, Created: at(0), Opened: at(0), Closed: at(100)},
+		{ID: "1", Index: 1, Created: at(100), Opened: at(100), Closed: at(200), Parent: "0"},
+		{ID: "2", Index: 2, Created: at(100), Opened: at(100), Closed: at(200), Parent: "0"},
+		{ID: "3", Index: 3, Created: at(200), Opened: at(200), Parent: "1", AdjacentParent: "2"},
 	}}
 	for _, c := range []struct {
 		f    filter
@@ -33,6 +33,8 @@ func TestEveryFilterSelectsByWhenShardsWereOpen(t *testing.T) {
 		{filter{kind: atTimestamp, at: at(200)}, "123"},
 		{filter{kind: atTimestamp, at: at(201)}, "3"},
 		{filter{kind: fromTimestamp, at: at(0)}, "123"},
+		{filter{kind: atTimestamp, at: at(0)}, "12"},
+		{filter{kind: atTimestamp, at: at(-1)}, ""},
 		{filter{kind: fromTimestamp, at: at(201)}, "3"},
 	} {
 		shards, more := selectShards(d, c.f, -1, 10, now)

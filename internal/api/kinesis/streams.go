@@ -33,14 +33,17 @@ func (a *api) createStream(ctx context.Context, c wire.Caller, in *CreateStreamI
 	}
 	options := stream.CreateOptions{OnDemand: onDemand, Tags: in.Tags}
 	switch {
-	case in.WarmThroughputMiBps != nil && *in.WarmThroughputMiBps != 0:
-		return wire.Faultf(invalidArgument, "WarmThroughputMiBps is not supported by Sluice.")
+	case !onDemand && in.WarmThroughputMiBps != nil:
+		return wire.Faultf(invalidArgument, "WarmThroughputMiBps can only be set for a stream in ON_DEMAND mode.")
 	case onDemand && in.ShardCount != nil:
 		return wire.Faultf(invalidArgument, "ShardCount cannot be set for a stream in ON_DEMAND mode.")
 	case in.ShardCount != nil && *in.ShardCount > stream.MaxShards:
 		return wire.Faultf(limitExceeded, "A stream can have at most %d shards; this request asks for %d.", stream.MaxShards, *in.ShardCount)
 	case in.ShardCount != nil:
 		options.Shards = int(*in.ShardCount)
+	}
+	if in.WarmThroughputMiBps != nil {
+		options.WarmMiBps = int(*in.WarmThroughputMiBps)
 	}
 	if in.MaxRecordSizeInKiB != nil {
 		options.MaxRecordBytes = int(*in.MaxRecordSizeInKiB) * bytesPerKiB
@@ -91,7 +94,8 @@ func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *Descri
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
 		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionNone,
-		OpenShardCount: int32(d.OpenShards), MaxRecordSizeInKiB: int32(d.MaxRecordBytes / bytesPerKiB),
+		OpenShardCount: int32(d.OpenShards), WarmThroughput: warmThroughput(&d),
+		MaxRecordSizeInKiB: int32(d.MaxRecordBytes / bytesPerKiB),
 	}
 	return nil
 }
