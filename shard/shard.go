@@ -67,7 +67,8 @@ type Pending interface {
 	// Wait blocks until the records are durable, and says where they are. Any error means that they were
 	// not acknowledged: after ErrTooLarge, ErrNoSpace and ErrNotFound they are not in the log; after any
 	// other, the end of ctx included, they may be there or not, wholly or not at all. Wait may be called
-	// once.
+	// once, and again when it has returned because ctx had ended: so one can learn when all is decided
+	// whose caller went away.
 	Wait(ctx context.Context) (Appended, error)
 }
 

@@ -230,7 +230,7 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 		results[i] = Result{ShardID: st.definition.Shards[place].ID}
 		if !admitted && !st.partitions[place].limiter.takeWrite(&st.limits, now, e.size()) {
 			results[i].Err = ErrThroughputExceeded
-			if c := st.partitions[number].counters.Load(); c != nil {
+			if c := st.partitions[place].counters.Load(); c != nil {
 				c.writeThrottled.Add(1)
 			}
 			b.members[i] = throttled
