@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,20 +24,44 @@ func TestUnmodifiedBoto3DrivesEveryOperation(t *testing.T) {
 	})
 }
 
-// cli runs the AWS CLI against a server and returns its JSON answer.
+// cli is the AWS CLI on a server, in one process for all of its commands.
 type cli struct {
-	t       *testing.T
-	program string
-	server  *server
+	t      *testing.T
+	server *server
+	in     io.Writer
+	out    *bufio.Reader
 }
 
-func (c cli) do(args ...string) map[string]any {
+func startCLI(t *testing.T, s *server) cli {
+	t.Helper()
+	in, out := converser(t, s, region, []string{"AWS_PAGER="}, tool(t, "venv/bin/python"), "clients/python/cli_client.py")
+	t.Log(hear[reply](t, out).Ready)
+	return cli{t, s, in, out}
+}
+
+// printed is what a command came to.
+type printed struct {
+	Code        int
+	Out, Errors string
+}
+
+func (c cli) run(args ...string) printed {
 	c.t.Helper()
-	out := run(c.t, awsEnv(), c.program, append([]string{"--endpoint-url", c.server.endpoint(), "--output", "json"}, args...)...)
-	answer := map[string]any{}
-	if strings.TrimSpace(out) != "" {
-		if err := json.Unmarshal([]byte(out), &answer); err != nil {
-			c.t.Fatalf("aws %s printed %q", strings.Join(args, " "), out)
+	tell(c.t, c.in, args)
+	return hear[printed](c.t, c.out)
+}
+
+// do runs a command that must succeed, and returns its JSON answer.
+func (c cli) do(args ...string) object {
+	c.t.Helper()
+	p := c.run(append(args, "--output", "json")...)
+	if p.Code != 0 {
+		c.t.Fatalf("aws %s: exit code %d\n%s", strings.Join(args, " "), p.Code, p.Errors)
+	}
+	answer := object{}
+	if strings.TrimSpace(p.Out) != "" {
+		if err := json.Unmarshal([]byte(p.Out), &answer); err != nil {
+			c.t.Fatalf("aws %s printed %q", strings.Join(args, " "), p.Out)
 		}
 	}
 	return answer
@@ -44,14 +70,13 @@ func (c cli) do(args ...string) map[string]any {
 // refused runs a command that must fail, and mention code.
 func (c cli) refused(code string, args ...string) {
 	c.t.Helper()
-	_, err := tryRun(awsEnv(), c.program, append([]string{"--endpoint-url", c.server.endpoint()}, args...)...)
-	if err == nil || !strings.Contains(err.Error(), code) {
-		c.t.Errorf("aws %s: want %s, got %v", strings.Join(args, " "), code, err)
+	if p := c.run(args...); p.Code == 0 || !strings.Contains(p.Errors, code) {
+		c.t.Errorf("aws %s: want %s, got exit code %d\n%s", strings.Join(args, " "), code, p.Code, p.Errors)
 	}
 }
 
 func TestUnmodifiedAWSCLIDrivesEveryOperation(t *testing.T) {
-	c := cli{t, tool(t, "venv/bin/aws"), startServer(t)}
+	c := startCLI(t, startServer(t))
 
 	c.do("kinesis", "create-stream", "--stream-name", "cli", "--shard-count", "1")
 	c.do("kinesis", "wait", "stream-exists", "--stream-name", "cli")

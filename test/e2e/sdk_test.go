@@ -23,7 +23,7 @@ type sdk struct {
 	t      *testing.T
 	server *server
 	region string // the client's own, so that clients of one server do not see each other's streams
-	in     io.WriteCloser
+	in     io.Writer
 	out    *bufio.Reader
 	called map[string]bool // operations that were answered
 }
@@ -47,6 +47,14 @@ const patience = 3 * time.Minute
 
 // startSDK runs a client's program against a server.
 func startSDK(t *testing.T, s *server, region string, env []string, program string, args ...string) *sdk {
+	t.Helper()
+	in, out := converser(t, s, region, env, program, args...)
+	return newSDK(t, s, region, in, out)
+}
+
+// converser runs a program that is told by lines on its standard input what to do to a server, and answers on its
+// standard output. It has what an AWS client reads of its environment.
+func converser(t *testing.T, s *server, region string, env []string, program string, args ...string) (io.WriteCloser, *bufio.Reader) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -72,12 +80,32 @@ func startSDK(t *testing.T, s *server, region string, env []string, program stri
 			t.Logf("the client's program printed:\n%s", last(printed.String(), 6000))
 		}
 	})
-	return newSDK(t, s, region, in, out)
+	return in, bufio.NewReader(out)
 }
 
-func newSDK(t *testing.T, s *server, region string, in io.WriteCloser, out io.Reader) *sdk {
+// tell sends a line to a program, and hear reads one.
+func tell(t testing.TB, in io.Writer, line any) {
 	t.Helper()
-	c := &sdk{t: t, server: s, region: region, in: in, out: bufio.NewReader(out), called: map[string]bool{}}
+	if err := json.NewEncoder(in).Encode(line); err != nil {
+		t.Fatalf("the client has ended: %v", err)
+	}
+}
+
+func hear[T any](t testing.TB, out *bufio.Reader) (heard T) {
+	t.Helper()
+	line, err := out.ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("the client has ended: %v", err)
+	}
+	if err := json.Unmarshal(line, &heard); err != nil {
+		t.Fatalf("the client printed %q", last(string(line), 1000))
+	}
+	return heard
+}
+
+func newSDK(t *testing.T, s *server, region string, in io.Writer, out *bufio.Reader) *sdk {
+	t.Helper()
+	c := &sdk{t: t, server: s, region: region, in: in, out: out, called: map[string]bool{}}
 	t.Log(c.read().Ready)
 	return c
 }
@@ -95,28 +123,13 @@ func (c *sdk) step(name string, part func(c *sdk)) {
 
 func (c *sdk) read() reply {
 	c.t.Helper()
-	line, err := c.out.ReadBytes('\n')
-	if err != nil {
-		c.t.Fatalf("the client has ended: %v", err)
-	}
-	var r reply
-	if err := json.Unmarshal(line, &r); err != nil {
-		c.t.Fatalf("the client printed %q", last(string(line), 1000))
-	}
-	return r
-}
-
-func (c *sdk) write(request object) {
-	c.t.Helper()
-	if err := json.NewEncoder(c.in).Encode(request); err != nil {
-		c.t.Fatalf("the client has ended: %v", err)
-	}
+	return hear[reply](c.t, c.out)
 }
 
 // try calls an operation.
 func (c *sdk) try(operation string, input object) (object, *refusal) {
 	c.t.Helper()
-	c.write(object{"call": operation, "input": input})
+	tell(c.t, c.in, object{"call": operation, "input": input})
 	r := c.read()
 	if r.Error == nil {
 		c.called[operation] = true
@@ -150,7 +163,7 @@ func (c *sdk) refused(exception, operation string, input object) string {
 // wait runs a waiter of the SDK on a stream.
 func (c *sdk) wait(waiter, stream string) {
 	c.t.Helper()
-	c.write(object{"wait": waiter, "input": object{"StreamName": stream}})
+	tell(c.t, c.in, object{"wait": waiter, "input": object{"StreamName": stream}})
 	if r := c.read(); r.Error != nil {
 		c.t.Fatalf("waiting for %s of %s: %+v", waiter, stream, *r.Error)
 	}

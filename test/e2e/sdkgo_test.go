@@ -39,7 +39,7 @@ func startGoSDK(t *testing.T, s *server, region string) *sdk {
 		out.Close()
 		<-ended
 	})
-	return newSDK(t, s, region, in, out)
+	return newSDK(t, s, region, in, bufio.NewReader(out))
 }
 
 // goSDK does what the programs in clients do.
