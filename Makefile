@@ -20,9 +20,14 @@ CROWDED     := /shard/kafka|/test/
 MINIO_VERSION         := v0.0.0-20260212201848-7aac2a2c5b7c
 GOLANGCI_LINT_VERSION := v2.15.0
 KAFKA_VERSION         := 4.1.0
-MAVEN_COPY            := org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+MAVEN_COPY            := mvn --batch-mode --quiet -Dmaven.wagon.http.retryHandler.count=5 \
+	org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
 JAVA_LEAST            := 17
 NODE_LEAST            := 20
+JAVA_SDK_VERSION      := 2.57.8
+
+# The version of the Java that is there, or 0.
+JAVA_FOUND  := java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | grep . || echo 0
 
 # A stamp's name carries the version, so that a new one installs and an old one costs nothing.
 MINIO       := $(TOOLS)/stamps/minio-$(MINIO_VERSION)
@@ -30,6 +35,8 @@ LINT        := $(TOOLS)/stamps/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VENV        := $(TOOLS)/stamps/venv
 KAFKA       := $(TOOLS)/stamps/kafka-$(KAFKA_VERSION)
 JAVASCRIPT  := $(TOOLS)/stamps/javascript
+JAVA_SDK    := $(TOOLS)/stamps/java-$(JAVA_SDK_VERSION)
+JAVA_CLIENT := $(wildcard test/e2e/clients/java/sluice/*.java)
 
 .PHONY: help
 help: ## show this list
@@ -55,7 +62,7 @@ test: ## install what the tests need, vet, lint, run all tests with the race det
 	go test -race -timeout 60m -p 1 $(TESTFLAGS) $$(go list ./... | grep -E '$(CROWDED)')
 
 .PHONY: tools
-tools: $(MINIO) $(KAFKA) $(VENV) $(JAVASCRIPT) $(LINT) chromium ## install MinIO, Kafka, golangci-lint and AWS's clients under .tools
+tools: $(MINIO) $(KAFKA) $(JAVA_SDK) $(VENV) $(JAVASCRIPT) chromium $(LINT) ## install MinIO, Kafka, golangci-lint and AWS's clients under .tools
 
 # The browser is the system's. Only root on a Debian can be given it; CI=true makes the test fail without.
 .PHONY: chromium
@@ -121,16 +128,28 @@ $(VENV): test/requirements.txt
 # Java runs the brokers, so its age is looked at here and not when a test fails.
 $(KAFKA):
 	@mkdir -p $(TOOLS)/stamps
-	@version=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
-	if [ "$${version:-0}" -lt $(JAVA_LEAST) ]; then \
-		echo "The tests run Kafka brokers: install Java $(JAVA_LEAST) or later (a JRE will do); found: $${version:-none}."; exit 1; \
+	@version=$$($(JAVA_FOUND)); \
+	if [ "$$version" -lt $(JAVA_LEAST) ]; then \
+		echo "The tests run Kafka brokers: install Java $(JAVA_LEAST) or later (a JRE will do); found: $$version."; exit 1; \
 	fi
 	@command -v mvn >/dev/null || \
 		{ echo "The tests run Kafka brokers, whose jars come by Maven: install it (mvn)."; exit 1; }
 	@rm -rf $(TOOLS)/kafka
-	mvn --batch-mode --quiet -f test/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
-		-Dmaven.wagon.http.retryHandler.count=5 $(MAVEN_COPY) -DincludeScope=runtime -DoutputDirectory=$(TOOLS)/kafka
+	$(MAVEN_COPY) -f test/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) -DoutputDirectory=$(TOOLS)/kafka
 	@rm -f $(TOOLS)/stamps/kafka-* && touch $@
+
+# After the brokers' jars: two Mavens at once would write the same files of their repository. Without a JDK or Maven the
+# tests with Java's clients are skipped, or fail with CI=true; those with brokers have said what they need.
+$(JAVA_SDK): $(JAVA_CLIENT) test/e2e/clients/java/pom.xml | $(KAFKA)
+	@version=$$($(JAVA_FOUND)); \
+	if [ "$$version" -lt $(JAVA_LEAST) ] || ! command -v javac >/dev/null; then \
+		echo "NOT TESTED: the AWS SDK for Java. Install a JDK $(JAVA_LEAST) or later; found: java $$version, javac $$(command -v javac || echo none)."; \
+		[ "$$CI" != true ]; exit; \
+	fi; \
+	set -ex; rm -rf $(TOOLS)/java; \
+	$(MAVEN_COPY) -f test/e2e/clients/java/pom.xml -Dsdk.version=$(JAVA_SDK_VERSION) -DoutputDirectory=$(TOOLS)/java/lib; \
+	javac --release $(JAVA_LEAST) -Xlint:all -Werror -d $(TOOLS)/java/classes -cp '$(TOOLS)/java/lib/*' $(JAVA_CLIENT); \
+	rm -f $(TOOLS)/stamps/java-*; touch $@
 
 # Without Node.js the tests with it are skipped, or fail with CI=true.
 $(JAVASCRIPT): test/e2e/clients/javascript/package-lock.json

@@ -21,7 +21,7 @@ type object = map[string]any
 // sdk is one of AWS's SDKs in a program of its own, which calls what it is told to.
 type sdk struct {
 	t      *testing.T
-	server *server
+	server string // where the tests' own client finds the server
 	region string // the client's own, so that clients of one server do not see each other's streams
 	in     io.Writer
 	out    *bufio.Reader
@@ -46,20 +46,20 @@ type reply struct {
 const patience = 3 * time.Minute
 
 // startSDK runs a client's program against a server.
-func startSDK(t *testing.T, s *server, region string, env []string, program string, args ...string) *sdk {
+func startSDK(t *testing.T, endpoint, region string, env []string, program string, args ...string) *sdk {
 	t.Helper()
-	in, out := converser(t, s, region, env, program, args...)
-	return newSDK(t, s, region, in, out)
+	in, out := converser(t, endpoint, region, env, program, args...)
+	return newSDK(t, endpoint, region, in, out)
 }
 
 // converser runs a program that is told by lines on its standard input what to do to a server, and answers on its
 // standard output. It has what an AWS client reads of its environment.
-func converser(t *testing.T, s *server, region string, env []string, program string, args ...string) (io.WriteCloser, *bufio.Reader) {
+func converser(t *testing.T, endpoint, region string, env []string, program string, args ...string) (io.WriteCloser, *bufio.Reader) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(cleanEnv(), env...)
-	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+s.endpoint(), "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
+	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
 		"AWS_REGION="+region, "AWS_DEFAULT_REGION="+region, "AWS_EC2_METADATA_DISABLED=true")
 	printed := &safeBuffer{}
 	cmd.Stderr = printed
@@ -103,9 +103,9 @@ func hear[T any](t testing.TB, out *bufio.Reader) (heard T) {
 	return heard
 }
 
-func newSDK(t *testing.T, s *server, region string, in io.Writer, out *bufio.Reader) *sdk {
+func newSDK(t *testing.T, endpoint, region string, in io.Writer, out *bufio.Reader) *sdk {
 	t.Helper()
-	c := &sdk{t: t, server: s, region: region, in: in, out: out, called: map[string]bool{}}
+	c := &sdk{t: t, server: endpoint, region: region, in: in, out: out, called: map[string]bool{}}
 	t.Log(c.read().Ready)
 	return c
 }
@@ -172,10 +172,7 @@ func (c *sdk) wait(waiter, stream string) {
 // other is the tests' own client, in the same region, for what is to happen beside the client under test or is to be
 // compared with what that one says.
 func (c *sdk) other() *kinesis.Client {
-	config := c.server.config()
-	config.Retryer = nil
-	config.Region = c.region
-	return kinesis.NewFromConfig(config)
+	return kinesis.NewFromConfig(sdkConfig(c.server, c.region))
 }
 
 func (c *sdk) arn(resource string) string {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
@@ -20,14 +21,11 @@ import (
 )
 
 // startGoSDK is startSDK for the AWS SDK for Go 2, which runs in the test's own process.
-func startGoSDK(t *testing.T, s *server, region string) *sdk {
+func startGoSDK(t *testing.T, endpoint, region string) *sdk {
 	t.Helper()
-	config := s.config()
-	config.Retryer = nil // the SDK's own
-	config.Region = region
 	fromTest, in := io.Pipe()
 	out, toTest := io.Pipe()
-	speaker := &goSDK{client: kinesis.NewFromConfig(config), out: json.NewEncoder(toTest)}
+	speaker := &goSDK{client: kinesis.NewFromConfig(sdkConfig(endpoint, region)), out: json.NewEncoder(toTest)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -39,7 +37,14 @@ func startGoSDK(t *testing.T, s *server, region string) *sdk {
 		out.Close()
 		<-ended
 	})
-	return newSDK(t, s, region, in, bufio.NewReader(out))
+	return newSDK(t, endpoint, region, in, bufio.NewReader(out))
+}
+
+// sdkConfig leaves all but the endpoint and the credentials to the SDK.
+func sdkConfig(endpoint, region string) aws.Config {
+	return aws.Config{
+		Region: region, BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
+	}
 }
 
 // goSDK does what the programs in clients do.

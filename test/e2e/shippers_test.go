@@ -79,7 +79,10 @@ func ship(t *testing.T, s *server, file string) (status int, body string) {
 	conn := must(s.dial())(t)
 	defer conn.Close()
 	must(conn.Write(request))(t)
-	response := must(http.ReadResponse(bufio.NewReader(conn), nil))(t)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer response.Body.Close()
 	return response.StatusCode, string(must(io.ReadAll(response.Body))(t))
 }
