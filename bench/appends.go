@@ -23,6 +23,9 @@ const (
 	engineName = "engine"
 )
 
+// settleBytes is once around the journal, and a little more.
+const settleBytes = 5 * 64 << 20
+
 // appendMatrix has every number of writers with every size of records.
 func appendMatrix() (all []scenario) {
 	for _, size := range []int{128, 1 << 10, 64 << 10, 1 << 20} {
@@ -43,7 +46,7 @@ func (a appends) scenario() scenario {
 	}
 	sc.prepare = func(_ context.Context, s *stage) ([]contestant, error) {
 		of := func(name, what string) contestant {
-			return worked(s, name, worker.Task{What: what, Writers: a.writers, Size: a.size, Logs: a.logs})
+			return worked(s, name, worker.Task{What: what, Writers: a.writers, Size: a.size, Logs: a.logs, Settle: settleBytes})
 		}
 		return []contestant{
 			of(bareName, worker.AppendBare), of(twiceName, worker.AppendTwice), of(engineName, worker.AppendEngine),
@@ -67,7 +70,7 @@ func logCounts() scenario {
 	sc.prepare = func(_ context.Context, s *stage) (all []contestant, err error) {
 		for _, logs := range counts {
 			all = append(all, worked(s, name(logs),
-				worker.Task{What: worker.AppendEngine, Writers: 256, Size: 1 << 10, Logs: logs}))
+				worker.Task{What: worker.AppendEngine, Writers: 256, Size: 1 << 10, Logs: logs, Settle: settleBytes}))
 		}
 		return all, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,9 +17,10 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// appender is what is measured: append returns when the record is durable.
+// appender is what is measured.
 type appender interface {
-	append(ctx context.Context, log int, payload []byte) error
+	// writer returns what one goroutine appends with: it returns when the record is durable.
+	writer(ctx context.Context) func(log int, payload []byte) error
 	close() error
 }
 
@@ -28,9 +30,36 @@ func (t Task) appends(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if err := t.settle(ctx, a); err != nil {
+		return Result{}, errors.Join(err, a.close())
+	}
 	m := newMeter()
 	result, err := t.measure(ctx, m, func(ctx context.Context) error { return t.write(ctx, a, m) })
 	return result, errors.Join(err, a.close())
+}
+
+// settle appends so much, to all logs, that all files that are made when first needed are there, and caches are as full
+// as they will be.
+func (t Task) settle(ctx context.Context, a appender) error {
+	size := min(t.Settle/int64(t.Logs), 64<<10)
+	if size == 0 {
+		return nil
+	}
+	payload := payloadOf(int(size))
+	var number atomic.Int64
+	var writers errgroup.Group
+	for range 64 {
+		append := a.writer(ctx)
+		writers.Go(func() error {
+			for n := number.Add(1); n*size <= t.Settle; n = number.Add(1) {
+				if err := append(int(n)%t.Logs, payload); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return writers.Wait()
 }
 
 func (t Task) appender(ctx context.Context) (appender, error) {
@@ -52,9 +81,13 @@ func (t Task) write(ctx context.Context, a appender, m *meter) error {
 	var writers errgroup.Group
 	for w := range t.Writers {
 		writers.Go(func() error {
+			// Each may be told to stop by itself, as a server's requests may.
+			ctx, stop := context.WithCancel(ctx)
+			defer stop()
+			append := a.writer(ctx)
 			for log := w % t.Logs; ctx.Err() == nil; log = (log + t.Writers) % t.Logs {
 				start := time.Now()
-				if err := a.append(ctx, log, payload); err != nil {
+				if err := append(log, payload); err != nil {
 					if ctx.Err() != nil {
 						return nil
 					}
@@ -78,8 +111,8 @@ func payloadOf(n int) []byte {
 
 type bare struct{ *baseline.Recycled }
 
-func (b bare) append(_ context.Context, log int, payload []byte) error { return b.Append(log, payload) }
-func (b bare) close() error                                            { return b.Close() }
+func (b bare) writer(context.Context) func(int, []byte) error { return b.Append }
+func (b bare) close() error                                   { return b.Close() }
 
 const topic = "bench"
 
@@ -107,10 +140,13 @@ func openEngine(ctx context.Context, dir string, logs int) (*engine, error) {
 	return e, nil
 }
 
-func (e *engine) append(ctx context.Context, log int, payload []byte) error {
-	records := [1]shard.Record{{Value: payload}}
-	_, err := e.logs[log].Append(ctx, records[:]).Wait(ctx)
-	return err
+func (e *engine) writer(ctx context.Context) func(int, []byte) error {
+	records := make([]shard.Record, 1)
+	return func(log int, payload []byte) error {
+		records[0].Value = payload
+		_, err := e.logs[log].Append(ctx, records).Wait(ctx)
+		return err
+	}
 }
 
 func (e *engine) close() error { return e.Close() }

@@ -52,10 +52,11 @@ func (t Task) pace(ctx context.Context, e *engine, m *meter) error {
 	var writers errgroup.Group
 	var number atomic.Int64
 	for w := range t.Writers {
+		append := e.writer(ctx)
 		writers.Go(func() error {
 			for at := range due {
 				log := int(number.Add(1)) % len(e.logs)
-				if err := e.append(ctx, log, payload); err != nil {
+				if err := append(log, payload); err != nil {
 					if ctx.Err() != nil {
 						return nil
 					}
