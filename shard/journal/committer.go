@@ -33,7 +33,7 @@ import (
 //	    in the order of b: log.durable = entry.end, tell the flusher, once for all of a log; or apply the change of the table
 //	    e.durable = end of b
 //	    wake those who wait for b
-//	    if nothing is queued for markAfter: mark how far the journal is durable
+//	    if nothing is queued for markAfter: mark how far the journal is durable; the flusher does it every markEvery
 
 // committer writes what is queued. Its fields belong to its goroutine.
 type committer struct {
@@ -92,9 +92,9 @@ func (c *committer) commit(b *batch) (*batch, error) {
 			return b, err
 		}
 	}
-	records, frames := b.recordCount(), len(b.entries)
+	frames := len(b.entries)
 	c.publish(b, h)
-	c.e.metrics.committed(records, frames, len(buf), time.Since(start))
+	c.e.metrics.committed(b.count, frames, len(buf), time.Since(start))
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping
 	}
@@ -168,7 +168,7 @@ func (c *committer) takeBack(b *batch) *batch {
 				en.apply(full)
 			}
 		}
-		close(b.done)
+		b.finish()
 	}
 	if len(left) == 0 {
 		q.putBack(nil)
@@ -178,15 +178,21 @@ func (c *committer) takeBack(b *batch) *batch {
 	return left[0]
 }
 
-// encode lays the batch out in the committer's buffer.
+// encode lays the batch out in the committer's buffer, and gathers what the logs have in it unless changes of the table
+// come between: the entries of a thousand writers are looked at once, not once for each purpose.
 func (c *committer) encode(b *batch) (*batchHeader, []byte) {
 	padded := alignUp(b.bytes)
 	if int64(cap(c.buf)) < padded {
 		c.buf = make([]byte, padded, max(padded, 64<<10))
 	}
 	buf := c.buf[:batchHeaderBytes]
+	at := c.e.journal.next
 	for _, en := range b.entries {
 		buf = append(buf, en.buf...)
+		en.at = at
+		if !b.changes {
+			c.gather(en)
+		}
 	}
 	clear(c.buf[b.bytes:padded:padded])
 	h := &batchHeader{frames: uint32(len(b.entries)), length: b.bytes}
@@ -201,31 +207,47 @@ type share struct {
 	gone  bool
 }
 
+// gather adds a log's entry to its share.
+func (c *committer) gather(en *entry) {
+	l := en.log
+	if l.share == 0 {
+		c.shares = append(c.shares, share{log: l})
+		l.share = len(c.shares)
+	}
+	s := &c.shares[l.share-1]
+	s.end = en.end
+	s.bytes += en.charge()
+}
+
 // publish makes a durable batch visible: the records of a log together, but not past a change of the table, for after
 // a delete they are gone.
 func (c *committer) publish(b *batch, h *batchHeader) {
+	if !b.changes {
+		c.publishShares(b.entries, h.at)
+	} else {
+		c.publishAround(b, h.at)
+	}
+	c.e.durable.Store(uint64(h.end()))
+	entries := b.entries
+	b.entries = nil
+	b.finish()
+	c.e.queue.keep(entries)
+	c.e.flusher.noteBatch(time.Now())
+}
+
+// publishAround publishes a batch that has changes of the table.
+func (c *committer) publishAround(b *batch, at lsn) {
 	from := 0
 	for i, en := range b.entries {
-		en.at = h.at
-		if l := en.log; l != nil {
-			if l.share == 0 {
-				c.shares = append(c.shares, share{log: l})
-				l.share = len(c.shares)
-			}
-			s := &c.shares[l.share-1]
-			s.end = en.end
-			s.bytes += en.charge()
+		if en.log != nil {
+			c.gather(en)
 			continue
 		}
-		c.publishShares(b.entries[from:i], h.at)
+		c.publishShares(b.entries[from:i], at)
 		from = i + 1
 		en.apply(nil)
 	}
-	c.publishShares(b.entries[from:], h.at)
-	c.e.durable.Store(uint64(h.end()))
-	b.entries = nil
-	close(b.done)
-	c.e.flusher.noteBatch()
+	c.publishShares(b.entries[from:], at)
 }
 
 // publishShares publishes what has been gathered of the entries.
@@ -259,5 +281,5 @@ func (e *Engine) drop(b *batch, err error) {
 		}
 	}
 	b.entries = nil
-	close(b.done)
+	b.finish()
 }

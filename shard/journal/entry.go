@@ -19,7 +19,7 @@ type entry struct {
 	base   shard.Offset
 	end    shard.Offset
 	millis int64
-	at     lsn // of its batch; set when durable
+	at     lsn // of its batch; set when that is written
 	batch  *batch
 	moved  atomic.Pointer[batch] // where it went when its batch was broken up; set before that batch's done is closed
 	err    error                 // set before batch.done, or that of moved, is closed
@@ -27,73 +27,6 @@ type entry struct {
 
 	flushed bool // it is in its segment, or need not be; guarded by log.mu
 	left    bool // buf says which frames in the journal it stands for, see leftover.go; immutable after the start
-}
-
-// newEntry returns an entry for a frame of so many bytes, with buf empty. A small one lies behind its entry in the same
-// piece of memory: then an append costs one allocation, and the garbage collector and the caches meet one thing
-// instead of two. The sizes fill those that the allocator has.
-func newEntry(log *logState, size int) *entry {
-	var en *entry
-	switch {
-	case size <= 80:
-		v := new(struct {
-			entry
-			room [80]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 144:
-		v := new(struct {
-			entry
-			room [144]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 208:
-		v := new(struct {
-			entry
-			room [208]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 272:
-		v := new(struct {
-			entry
-			room [272]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 400:
-		v := new(struct {
-			entry
-			room [400]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 648:
-		v := new(struct {
-			entry
-			room [648]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 904:
-		v := new(struct {
-			entry
-			room [904]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 1160:
-		v := new(struct {
-			entry
-			room [1160]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	case size <= 1416:
-		v := new(struct {
-			entry
-			room [1416]byte
-		})
-		en, v.buf = &v.entry, v.room[:0:size]
-	default:
-		en = &entry{buf: make([]byte, 0, size)}
-	}
-	en.log = log
-	return en
 }
 
 // charge is what the entry counts for in the cache bound.

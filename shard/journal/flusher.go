@@ -109,6 +109,9 @@ func (f *flusher) work() error {
 	f.started++
 	round := f.started
 	f.mu.Unlock()
+	if err := f.markDue(); err != nil {
+		return err
+	}
 	f.shrinkOversized()
 	if err := f.removeFiles(); err != nil {
 		return err
@@ -233,6 +236,9 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 	f.flushed(l, active, chunk, pos)
 	f.sinceFree += bytes
 	f.e.metrics.flushed(bytes)
+	if err := f.markDue(); err != nil {
+		return err
+	}
 	return f.manyDirty()
 }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type logState struct {
 	next       shard.Offset // given to the next record
 	lastMillis int64        // of the newest record ever queued
 	cache      []*entry     // ascending: flushed ones, durable ones, queued ones
+	slab       slab         // memory for the next ones
 	unflushed  int64        // charge of the durable ones that are not flushed
 	changed    chan struct{}
 	segments   []segment // ascending; the last one is written to unless it is sealed
@@ -97,9 +99,12 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 			return nil, err
 		}
 	}
-	en := newEntry(l, size)
+	var en *entry
 	var sum uint32
-	en.buf, sum = encodeRecords(en.buf, records)
+	if size > slabFrame {
+		en = &entry{log: l, buf: make([]byte, 0, size)}
+		en.buf, sum = encodeRecords(en.buf, records)
+	}
 	now := time.Now().UnixMilli()
 
 	l.mu.Lock()
@@ -107,6 +112,10 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 	if l.gone {
 		err = l.errGone()
 	} else {
+		if en == nil {
+			en = l.slab.carve(l, size, now)
+			en.buf, sum = encodeRecords(en.buf, records)
+		}
 		h := frameHeader{
 			payload: sum, kind: frameRecords, count: int64(len(records)), dir: e.journal.dir(), log: l.id,
 			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
@@ -115,12 +124,15 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 		en.base, en.end, en.millis = h.base, h.end(), h.millis
 		if err = e.queue.push(en); err == nil {
 			l.next, l.lastMillis = en.end, en.millis
+			if len(l.cache) == cap(l.cache) { // it moves on at both ends
+				l.cache = slices.Grow(l.cache, len(l.cache)+1)
+			}
 			l.cache = append(l.cache, en)
 		}
 	}
 	l.mu.Unlock()
 	if err != nil {
-		e.budget.release(en.charge())
+		e.budget.release(int64(size) + entryOverhead)
 		return nil, err
 	}
 	return en, nil

@@ -22,7 +22,8 @@ import (
 //  1. What a mark says is durable was durable before the mark was written.
 //  2. If a batch in a journal file is needed and was acknowledged, a mark says that some needed one there is durable. A
 //     checkpoint beside a commit may leave this to the next commit.
-//  3. markAfter after the last batch a mark speaks of it, too.
+//  3. markAfter after the last batch a mark speaks of it, too. While batches go on, about every markEvery a mark speaks
+//     of all that are durable: not exactly, for it is the flusher that leaves it, between two writes to segments.
 //  4. Of the two slots the one with the newest mark is never written: a torn write leaves it.
 const (
 	markMagic     = 0x4b4d4c53 // "SLMK"
@@ -32,6 +33,8 @@ const (
 
 	// markAfter is how long the committer has nothing to do before it leaves a mark.
 	markAfter = 100 * time.Millisecond
+	// markEvery is how old the newest mark becomes while the committer always has something to do.
+	markEvery = time.Second
 )
 
 var markName = path.Join(journalDir, "mark")
@@ -80,10 +83,17 @@ type marker struct {
 	turn      chan struct{} // holds an element while a mark is written; guards last
 	last      mark
 	upTo      atomic.Uint64 // last.durable
+	begun     time.Time
+	written   atomic.Int64 // when last was, in time since begun
 }
 
 // reached returns how far the last mark says that the journal is durable.
 func (m *marker) reached() lsn { return lsn(m.upTo.Load()) }
+
+// old tells whether the last mark is markEvery old.
+func (m *marker) old(now time.Time) bool {
+	return now.Sub(m.begun)-time.Duration(m.written.Load()) >= markEvery
+}
 
 // createMarks makes the file of the marks, with one that says nothing.
 func createMarks(fsys vfs.FS, dir string, journal uint64) error {
@@ -101,7 +111,7 @@ func (e *Engine) openMarks() error {
 	if err != nil {
 		return err
 	}
-	e.marks = &marker{f: f, turn: make(chan struct{}, 1), writeOver: e.writeOver}
+	e.marks = &marker{f: f, turn: make(chan struct{}, 1), writeOver: e.writeOver, begun: time.Now()}
 	b := make([]byte, 2*markSlotBytes)
 	if n, err := f.ReadAt(b, 0); n < len(b) {
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -134,6 +144,7 @@ func (m *marker) write(durable lsn, snapshot uint64) error {
 	next := m.last
 	next.durable, next.snapshot = max(next.durable, durable), max(next.snapshot, snapshot)
 	if next == m.last {
+		m.written.Store(int64(time.Since(m.begun))) // it might as well have been
 		return nil
 	}
 	next.sequence++
@@ -146,7 +157,16 @@ func (m *marker) write(durable lsn, snapshot uint64) error {
 	}
 	m.last = next
 	m.upTo.Store(uint64(next.durable))
+	m.written.Store(int64(time.Since(m.begun)))
 	return nil
+}
+
+// markDue leaves a mark of how far the journal is durable, if the last one is old.
+func (f *flusher) markDue() error {
+	if f.replays || !f.e.marks.old(time.Now()) {
+		return nil
+	}
+	return f.e.marks.write(lsn(f.e.durable.Load()), 0)
 }
 
 func (m *marker) close() error {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -166,4 +169,37 @@ func fillSome(t *testing.T, e *Engine, n int) [][]byte {
 		values = append(values, v)
 	}
 	return values
+}
+
+func TestUnderALoadWithoutAPauseAMarkIsAboutASecondOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpDatasync && c.Name != "/data/"+markName {
+				time.Sleep(markAfter / 2) // so that there is always a batch on its way
+			}
+			return nil
+		})
+		opts := tinyOptions(disk)
+		opts.JournalFileBytes, opts.CacheBytes = 1<<20, 1<<20
+		e := mustOpen(t, opts)
+		defer e.Close()
+		l := mustLog(t, e, "a")
+		var writers sync.WaitGroup
+		begun := time.Now()
+		for range 2 {
+			writers.Go(func() {
+				for time.Since(begun) < 3*markEvery {
+					fill(t, l, 1)
+				}
+			})
+		}
+		time.Sleep(markEvery)
+		first := lsn(e.durable.Load())
+		time.Sleep(2*markEvery - markAfter)
+		if reached := e.marks.reached(); reached < first {
+			t.Errorf("marked up to %d, %d was durable two seconds ago", reached, first)
+		}
+		writers.Wait()
+	})
 }

@@ -13,23 +13,45 @@ const batchBytes = 4 << 20
 type batch struct {
 	entries []*entry // nil when done: who keeps one entry, or a record in it, must not keep all
 	bytes   int64
+	count   int64         // of their records
 	records bool          // some are ordinary records
+	changes bool          // some are changes of the table
 	done    chan struct{} // closed when the outcome of every entry is known, or it was moved to another batch
+
+	glance   chan struct{} // closed when done is, or the batch has become glanceAfter old
+	glanced  sync.Once     // of closing it
+	watching *time.Timer   // closes it
 }
 
-func newBatch() *batch { return &batch{done: make(chan struct{}), bytes: batchHeaderBytes} }
+// glanceAfter is for how long those who wait for a batch do nothing else. To wait for one channel costs much less than to
+// wait for it or the end of a context, which is too much for a thousand who wait for half a millisecond. So it comes
+// first, and takes no longer than nobody minds; most batches are durable by then.
+const glanceAfter = 10 * time.Millisecond
+
+func newBatch() *batch {
+	b := &batch{done: make(chan struct{}), glance: make(chan struct{}), bytes: batchHeaderBytes}
+	b.watching = time.AfterFunc(glanceAfter, b.endGlance)
+	return b
+}
+
+func (b *batch) endGlance() { b.glanced.Do(func() { close(b.glance) }) }
+
+// finish wakes those who wait.
+func (b *batch) finish() {
+	close(b.done)
+	b.watching.Stop()
+	b.endGlance()
+}
+
+// keepEntries is how long a list of entries may be that is worth keeping for another batch.
+const keepEntries = 16 << 10
 
 func (b *batch) add(en *entry) {
 	b.entries = append(b.entries, en)
 	b.bytes += int64(len(en.buf))
+	b.count += int64(en.end - en.base)
 	b.records = b.records || en.ordinary()
-}
-
-func (b *batch) recordCount() (n int64) {
-	for _, en := range b.entries {
-		n += int64(en.end - en.base)
-	}
-	return n
+	b.changes = b.changes || en.log == nil
 }
 
 // takes tells whether an entry fits in. Every batch takes at least one.
@@ -37,12 +59,15 @@ func (b *batch) takes(en *entry) bool {
 	return len(b.entries) == 0 || b.bytes+int64(len(en.buf)) <= batchBytes
 }
 
-// wait waits for done, even if ctx has ended, when it is closed already.
+// wait waits for done, or until ctx has ended, but not if it is done already.
 func (b *batch) wait(ctx context.Context) error {
 	ended := ctx.Done()
 	if ended == nil {
-		<-b.done // cheaper than a select, for a thousand who wait
+		<-b.done
 		return nil
+	}
+	if ctx.Err() == nil {
+		<-b.glance
 	}
 	select {
 	case <-b.done:
@@ -62,6 +87,7 @@ func (b *batch) wait(ctx context.Context) error {
 type commitQueue struct {
 	mu      sync.Mutex
 	batches []*batch
+	spare   []*entry   // empty, for the next batch
 	err     error      // refuses everything: closed or failed
 	full    error      // refuses ordinary records: the disk is full
 	none    error      // refuses everything, while all of it is taken back
@@ -100,6 +126,7 @@ func (q *commitQueue) push(en *entry) error {
 	}
 	if b == nil || !b.takes(en) {
 		b = newBatch()
+		b.entries, q.spare = q.spare, nil
 		q.batches = append(q.batches, b)
 	}
 	b.add(en)
@@ -133,6 +160,17 @@ func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 			return nil, true
 		}
 	}
+}
+
+// keep takes back the list of a batch that is done.
+func (q *commitQueue) keep(entries []*entry) {
+	if cap(entries) > keepEntries {
+		return
+	}
+	clear(entries)
+	q.mu.Lock()
+	q.spare = entries[:0]
+	q.mu.Unlock()
 }
 
 // takeAll returns all batches, and from then on refuses everything with none, if that is an error.

@@ -1,6 +1,9 @@
 package journal
 
-import "container/heap"
+import (
+	"container/heap"
+	"time"
+)
 
 // logHeap is a container/heap of logs by since.
 type logHeap []*logState
@@ -40,10 +43,10 @@ func (f *flusher) note(l *logState, at lsn, bytes int64) {
 	}
 }
 
-// noteBatch wakes the flusher if the last batch brought enough.
-func (f *flusher) noteBatch() {
+// noteBatch wakes the flusher if the last batch brought enough, or a mark is due.
+func (f *flusher) noteBatch(now time.Time) {
 	f.mu.Lock()
-	due := f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/8*5 || len(f.trims)+len(f.doomed) > 0
+	due := f.e.marks.old(now) || f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/8*5 || len(f.trims)+len(f.doomed) > 0
 	f.mu.Unlock()
 	if due {
 		signal(f.kicked)

@@ -1,0 +1,103 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+func TestABusyLogsEntriesShareMemoryAndAnIdleOnesDoNot(t *testing.T) {
+	l := &logState{}
+	var s slab
+	for i := range 200 {
+		en := s.carve(l, 100, 1000)
+		if en.log != l || len(en.buf) != 0 || cap(en.buf) != 100 {
+			t.Fatalf("entry %d: %d of %d bytes", i, len(en.buf), cap(en.buf))
+		}
+	}
+	if s.size != slabEntries {
+		t.Errorf("a busy log's slab is for %d", s.size)
+	}
+	for i := range int64(slabEntries + 3) { // what is left of the last one, and then one by one
+		s.carve(l, 100, 1000+i*slabMillis)
+	}
+	if s.size != 1 {
+		t.Errorf("an idle log's slab is for %d", s.size)
+	}
+	s.carve(l, 100, 0) // a clock that was set back
+	if s.carve(l, 100, 0); s.size > 2 {
+		t.Errorf("after the clock was set back a slab is for %d", s.size)
+	}
+}
+
+func TestFramesOfASlabDoNotOverlap(t *testing.T) {
+	var s slab
+	var entries []*entry
+	sizes := []int{100, slabFrame, 57, 900}
+	for i := range 1000 {
+		en := s.carve(nil, sizes[i%len(sizes)], 1000)
+		en.buf = append(en.buf, bytes.Repeat([]byte{byte(i)}, cap(en.buf))...)
+		entries = append(entries, en)
+	}
+	for i, en := range entries {
+		if want := bytes.Repeat([]byte{byte(i)}, sizes[i%len(sizes)]); !bytes.Equal(en.buf, want) {
+			t.Fatalf("entry %d holds another's bytes", i)
+		}
+	}
+}
+
+// Small appends, of which neighbours lie in one piece of memory, and big ones by many at once, read while they come.
+func TestReadersSeeWhatWritersOfOneLogAppended(t *testing.T) {
+	e := mustOpen(t, tinyOptions(vfs.NewMem()))
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	ctx := context.Background()
+	const writers, each = 8, 60
+	value := func(w, i int) []byte {
+		return bytes.Repeat(fmt.Appendf(nil, "%d/%d ", w, i), 1+(w*i)%(slabFrame/8*2))[:min(3000, 4+(w*i)%3000)]
+	}
+	var offsets sync.Map // of values
+	var work sync.WaitGroup
+	for w := range writers {
+		work.Go(func() {
+			for i := range each {
+				v := value(w, i)
+				done, err := l.Append(ctx, []shard.Record{{Value: v}}).Wait(ctx)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				offsets.Store(done.First, v)
+			}
+		})
+	}
+	work.Go(func() {
+		for from := shard.Offset(0); from < writers*each; {
+			if err := l.Wait(ctx, from); err != nil {
+				t.Error(err)
+				return
+			}
+			records, err := l.Read(ctx, from, shard.Limit{Records: 7})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			from = records[len(records)-1].Offset + 1
+		}
+	})
+	work.Wait()
+	records, err := readEverything(ctx, l)
+	if err != nil || len(records) != writers*each {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	for _, r := range records {
+		if v, ok := offsets.Load(r.Offset); !ok || !bytes.Equal(v.([]byte), r.Value) {
+			t.Errorf("offset %d is not what was appended", r.Offset)
+		}
+	}
+}
