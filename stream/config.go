@@ -82,6 +82,8 @@ type StreamConfig struct {
 	WriteRecords *int `yaml:"write_records"`
 	ReadBytes    *int `yaml:"read_bytes"`
 	ReadCalls    *int `yaml:"read_calls"`
+	// ConsumerBytes is the same for each consumer with enhanced fan-out.
+	ConsumerBytes *int `yaml:"consumer_bytes"`
 	// RetentionBytes is Config.RetentionBytes for this stream; 0 means none.
 	RetentionBytes *int64 `yaml:"retention_bytes"`
 	// Compress is false if what the shards keep is not to be compressed.
@@ -165,6 +167,7 @@ func (c StreamConfig) fields(limits *Limits) []limitField {
 		{"write_records", c.WriteRecords, &limits.WriteRecords},
 		{"read_bytes", c.ReadBytes, &limits.ReadBytes},
 		{"read_calls", c.ReadCalls, &limits.ReadCalls},
+		{"consumer_bytes", c.ConsumerBytes, &limits.ConsumerBytes},
 	}
 }
 
@@ -172,7 +175,7 @@ func (c StreamConfig) fields(limits *Limits) []limitField {
 func (c *Config) OwnLimits() int {
 	n := 0
 	for _, s := range c.Streams {
-		if s.Limits != "" || s.WriteBytes != nil || s.WriteRecords != nil || s.ReadBytes != nil || s.ReadCalls != nil {
+		if s.Limits != "" || slices.ContainsFunc(s.fields(&Limits{}), func(f limitField) bool { return f.set != nil }) {
 			n++
 		}
 	}

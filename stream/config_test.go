@@ -17,6 +17,7 @@ streams:
   unlimited: {limits: off}
   wide: {write_bytes: 5242880, read_calls: 0}
   narrow: {limits: "off", write_records: 10}
+  pushed: {consumer_bytes: 1000}
 `), &config)
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +28,8 @@ streams:
 	for name, want := range map[string]Limits{
 		"any":       AWSLimits(),
 		"unlimited": {},
-		"wide":      {WriteBytes: 5 << 20, WriteRecords: 1000, ReadBytes: 2 << 20},
+		"wide":      {WriteBytes: 5 << 20, WriteRecords: 1000, ReadBytes: 2 << 20, ConsumerBytes: 2 << 20},
+		"pushed":    {WriteBytes: 1 << 20, WriteRecords: 1000, ReadBytes: 2 << 20, ReadCalls: 5, ConsumerBytes: 1000},
 		"narrow":    {WriteRecords: 10},
 	} {
 		if diff := cmp.Diff(want, config.limitsFor(name)); diff != "" {

@@ -14,12 +14,14 @@ type Limits struct {
 	WriteRecords int // records written
 	ReadBytes    int // data and partition keys read
 	ReadCalls    int // reads
+	// ConsumerBytes are data and partition keys that one consumer with enhanced fan-out is given.
+	ConsumerBytes int
 }
 
-// AWSLimits are AWS's: 1 MiB and 1,000 records in, 2 MiB and 5 calls out (Amazon Kinesis Data Streams
+// AWSLimits are AWS's: 1 MiB and 1,000 records in, 2 MiB and 5 calls out, and 2 MiB more for each consumer (Amazon Kinesis Data Streams
 // Developer Guide, "Quotas and limits").
 func AWSLimits() Limits {
-	return Limits{WriteBytes: 1 << 20, WriteRecords: 1000, ReadBytes: 2 << 20, ReadCalls: 5}
+	return Limits{WriteBytes: 1 << 20, WriteRecords: 1000, ReadBytes: 2 << 20, ReadCalls: 5, ConsumerBytes: 2 << 20}
 }
 
 // shardLimiter is what a shard's limits remember: four words.

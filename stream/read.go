@@ -102,7 +102,9 @@ func startOffset(ctx context.Context, log shard.Log, sh *Shard, at StartAt) (sha
 		if err != nil {
 			return 0, err
 		}
-		if at.Type == AfterSequence && offset < next && at.Sequence.index() != beginningIndex {
+		// Behind a record it is the same place, whether reading is to begin at it or after it.
+		after := at.Type == AfterSequence || at.Sequence.behind()
+		if after && offset < next && at.Sequence.index() != beginningIndex {
 			offset++
 		}
 		return max(offset, first), nil
@@ -133,7 +135,10 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	if err != nil {
 		return ReadResult{}, fmt.Errorf("stream %s: %w", name, err)
 	}
-	result, err := st.read(ctx, log, place, from, limit)
+	if limit <= 0 || limit > MaxReadRecords {
+		limit = MaxReadRecords
+	}
+	result, err := st.read(ctx, log, place, from, shard.Limit{Records: limit, Bytes: MaxReadBytes})
 	if err != nil {
 		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, mapError(err))
 	}
@@ -154,14 +159,14 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 }
 
 // read does what Read is about, without limits and metrics.
-func (st *stream) read(ctx context.Context, log shard.Log, place int, from Position, limit int) (ReadResult, error) {
+func (st *stream) read(ctx context.Context, log shard.Log, place int, from Position, most shard.Limit) (ReadResult, error) {
 	sh := &st.definition.Shards[place]
 	result := ReadResult{Shard: *sh, Next: from}
 	now := time.Now()
 	// The end as it was before the read: what comes in meanwhile is not what this read is behind of.
 	_, end := log.Bounds()
 	if from.Offset < end {
-		records, err := readRetained(ctx, log, from.Offset, limit, now.Add(-st.retention))
+		records, err := readRetained(ctx, log, from.Offset, most, now.Add(-st.retention))
 		if err != nil {
 			return ReadResult{}, err
 		}
@@ -186,11 +191,7 @@ func (st *stream) read(ctx context.Context, log shard.Log, place int, from Posit
 
 // readRetained reads records that arrived at the horizon or later. Older ones may still be in the log: they
 // are trimmed now and then, not at the very moment.
-func readRetained(ctx context.Context, log shard.Log, from shard.Offset, limit int, horizon time.Time) ([]shard.Record, error) {
-	if limit <= 0 || limit > MaxReadRecords {
-		limit = MaxReadRecords
-	}
-	most := shard.Limit{Records: limit, Bytes: MaxReadBytes}
+func readRetained(ctx context.Context, log shard.Log, from shard.Offset, most shard.Limit, horizon time.Time) ([]shard.Record, error) {
 	records, err := log.Read(ctx, from, most)
 	if err != nil || len(records) == 0 || !records[0].Time.Before(horizon) {
 		return records, err

@@ -19,7 +19,8 @@ import (
 //	  36  when the shard was created, seconds since 1970   shift 20 in hi
 //	   4  low four bits of the shard's number              shift 16 in hi
 //	  64  index within the shard, at most 2^63−1           16 bits in hi, 48 at the top of mid
-//	   8  zero                                             shift 8 in mid
+//	   8  zero, or one in a number that names no record    shift 8 in mid
+//	      but the place behind one
 //	  36  when the record arrived, seconds since 1970      8 bits in mid, 28 at the top of lo
 //	  32  the shard's number, at most 2^31−1               shift 4 in lo
 //	   4  version again, 2
@@ -28,6 +29,9 @@ import (
 // 2^63−1 for the end of a closed shard. So within a shard the order of numbers is the order of offsets, a
 // number leads to its offset without a table, and a child shard, created later than its parents, has greater
 // numbers than they have.
+//
+// A number of the place behind a record lies between that record's and the next one's, so that it means the same
+// to who goes on at it and to who goes on after it.
 //
 // The zero value is no sequence number. Values may be compared with ==.
 type SequenceNumber struct {
@@ -41,6 +45,7 @@ const (
 	endIndex        = math.MaxInt64
 	maxShardIndex   = math.MaxInt32
 	secondsMask     = 1<<36 - 1
+	behindMark      = 1 << 8 // in mid
 )
 
 // ErrInvalidSequence: the text is not a sequence number that a shard of this package ever had.
@@ -92,7 +97,7 @@ func (n SequenceNumber) timesTenTo19Plus(v uint64) SequenceNumber {
 // valid reports whether all fields are as newSequence leaves them.
 func (n SequenceNumber) valid() bool {
 	return n.hi>>56 == sequenceVersion && n.lo&0xf == sequenceVersion &&
-		n.mid>>8&0xff == 0 && n.index() <= endIndex &&
+		n.mid>>8&0xff <= 1 && n.index() <= endIndex &&
 		n.lo>>4&math.MaxUint32 <= maxShardIndex && n.hi>>16&0xf == n.lo>>4&0xf
 }
 
@@ -137,11 +142,28 @@ func (n SequenceNumber) Arrived() time.Time {
 	return time.Unix(int64((n.mid&0xff)<<28|n.lo>>36), 0).UTC()
 }
 
+// behind reports whether n names the place behind a record.
+func (n SequenceNumber) behind() bool { return n.mid&behindMark != 0 }
+
 func (n SequenceNumber) index() uint64 { return n.hi&0xffff<<48 | n.mid>>16 }
 
 // SequenceNumber names the record with the given offset and arrival time in the shard's log.
 func (s *Shard) SequenceNumber(offset shard.Offset, arrived time.Time) SequenceNumber {
 	return newSequence(s.Created.Unix(), s.Index, uint64(offset)+1, arrived.Unix())
+}
+
+// Behind is the sequence number of the place between the record before the given offset, which arrived at the given
+// time if that is known, and the one at it: who reads at it or after it begins at the offset.
+func (s *Shard) Behind(offset shard.Offset, arrived time.Time) SequenceNumber {
+	if offset <= 0 {
+		return s.Starting()
+	}
+	if arrived.IsZero() {
+		arrived = s.Created
+	}
+	n := s.SequenceNumber(offset-1, arrived)
+	n.mid |= behindMark
+	return n
 }
 
 // Starting is the sequence number of the shard's beginning, below those of all its records.

@@ -122,6 +122,22 @@ func TestOrderByOffsetIsOrderBySequenceNumber(t *testing.T) {
 	})
 }
 
+func TestThePlaceBehindARecordIsBetweenItAndTheNext(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sh := genShard().Draw(t, "shard")
+		offset := genOffset().Filter(func(o shard.Offset) bool { return o < endIndex-2 }).Draw(t, "offset")
+		at := genTime().Draw(t, "arrived")
+		behind := sh.Behind(offset+1, at)
+		if parsed, err := ParseSequence(behind.String()); err != nil || parsed != behind {
+			t.Fatalf("%s is read as %s, %v", behind, parsed, err)
+		}
+		before, next := sh.SequenceNumber(offset, genTime().Draw(t, "of the one before")), sh.SequenceNumber(offset+1, at)
+		if before.Compare(behind) >= 0 || behind.Compare(next) >= 0 {
+			t.Fatalf("%s is not between %s and %s", behind, before, next)
+		}
+	})
+}
+
 func TestAnOpenShardHasNoEnd(t *testing.T) {
 	if end, ok := (&Shard{}).Ending(); ok || !end.IsZero() {
 		t.Errorf("got %v", end)
@@ -139,7 +155,7 @@ func TestTextThatIsNoSequenceNumberIsRefused(t *testing.T) {
 		"a leading zero": "0" + good.String()[1:], "too short": good.String()[1:], "too long": good.String() + "0",
 		"the highest of its length": strings.Repeat("9", sequenceDigits), "an arrow": "→" + good.String()[3:],
 		"last version nibble": change(0), "first version nibble": change(184), "shard's number twice": change(144),
-		"zero byte": change(72), "index sign": change(143), "shard number sign": change(35),
+		"zero byte": change(73), "index sign": change(143), "shard number sign": change(35),
 		"a book": strings.Repeat("4", 1<<20),
 	} {
 		if n, err := ParseSequence(text); !errors.Is(err, ErrInvalidSequence) {

@@ -27,6 +27,8 @@ type Credential = sigv4.Credential
 type Options struct {
 	Streams  kinesis.Streams
 	Firehose firehose.Delivery
+	// Consumers are those of Streams, and there if they are.
+	Consumers kinesis.Consumers
 
 	// Credentials are the keys whose signatures are accepted. None means that anybody is served, unsigned
 	// too, so that the listener must not be open to others.
@@ -51,7 +53,9 @@ type Options struct {
 func New(o Options) (http.Handler, error) {
 	var services []*wire.Service
 	if o.Streams != nil {
-		services = append(services, kinesis.New(kinesis.Options{Streams: o.Streams, Logger: o.Logger, Now: o.Now}))
+		services = append(services, kinesis.New(kinesis.Options{
+			Streams: o.Streams, Consumers: o.Consumers, Logger: o.Logger, Now: o.Now,
+		}))
 	}
 	if o.Firehose != nil {
 		services = append(services, firehose.New(firehose.Options{Delivery: o.Firehose}))

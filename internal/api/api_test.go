@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
@@ -39,9 +40,11 @@ type server struct {
 	url      string
 	buckets  string
 	streams  *stream.Service
+	fanout   *fanout.Service
 	engine   *shardtest.Memory
 	registry *prometheus.Registry
 	client   *http.Client
+	server   *http.Server
 }
 
 type setting struct {
@@ -75,6 +78,12 @@ func start(t *testing.T, change ...func(*setting)) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeOrFail(t, s.streams.Close) })
+	if s.fanout, err = fanout.New(ctx, fanout.Options{
+		Streams: s.streams, Catalog: definitions, Config: fanout.DefaultConfig(), Registerer: s.registry,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeOrFail(t, s.fanout.Close) })
 	buckets, err := file.New(s.buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +95,7 @@ func start(t *testing.T, change ...func(*setting)) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(deliveries.Close)
-	set.api.Streams, set.api.Firehose = set.streamsOf(s.streams), deliveries
+	set.api.Streams, set.api.Consumers, set.api.Firehose = set.streamsOf(s.streams), s.fanout, deliveries
 	handler, err := api.New(set.api)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +105,7 @@ func start(t *testing.T, change ...func(*setting)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.server = server
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

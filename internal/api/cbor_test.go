@@ -44,6 +44,9 @@ func TestEveryOperationAnswersInCBORAsInJSON(t *testing.T) {
 				if !isRequest || !answered || !strings.HasPrefix(target, "Kinesis_20131202.") {
 					continue
 				}
+				if target == "Kinesis_20131202.SubscribeToShard" {
+					continue // which AWS does not take in CBOR
+				}
 				for name, value := range seen {
 					body = strings.ReplaceAll(body, name, value)
 				}

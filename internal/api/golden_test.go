@@ -65,6 +65,8 @@ func TestEveryOperationAnswersAsItsGoldenFileSays(t *testing.T) {
 		"Kinesis_20131202.DescribeLimits", "Kinesis_20131202.DescribeAccountSettings",
 		"Kinesis_20131202.UpdateAccountSettings", "Kinesis_20131202.SplitShard", "Kinesis_20131202.MergeShards",
 		"Kinesis_20131202.UpdateShardCount", "Kinesis_20131202.UpdateStreamMode", "Kinesis_20131202.UpdateStreamWarmThroughput",
+		"Kinesis_20131202.RegisterStreamConsumer", "Kinesis_20131202.DeregisterStreamConsumer",
+		"Kinesis_20131202.DescribeStreamConsumer", "Kinesis_20131202.ListStreamConsumers", "Kinesis_20131202.SubscribeToShard",
 		"Firehose_20150804.CreateDeliveryStream", "Firehose_20150804.DeleteDeliveryStream",
 		"Firehose_20150804.DescribeDeliveryStream", "Firehose_20150804.ListDeliveryStreams",
 		"Firehose_20150804.PutRecord", "Firehose_20150804.PutRecordBatch",
@@ -122,6 +124,8 @@ var varying = []struct {
 	name    string
 }{
 	{regexp.MustCompile(`("(?:SequenceNumber|StartingSequenceNumber|EndingSequenceNumber)":")(\d{56})`), "<sequence>"},
+	{regexp.MustCompile(`("ContinuationSequenceNumber":")(\d{56})`), "<continuation>"},
+	{regexp.MustCompile(`("ConsumerARN":")([^"]+)`), "<consumer>"},
 	{regexp.MustCompile(`("(?:ShardIterator|NextShardIterator)":")([A-Za-z0-9+/=]+)`), "<iterator>"},
 	{regexp.MustCompile(`("NextToken":")([A-Za-z0-9+/=]+)`), "<token>"},
 	{regexp.MustCompile(`("RecordId":")([^"]+)`), "<record>"},

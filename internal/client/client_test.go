@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api"
 	"github.com/seed-462d9463/sluice/internal/catalog"
@@ -42,13 +43,16 @@ func start(t *testing.T, config stream.Config) *client.Client {
 	streams, err := stream.New(ctx, stream.Options{Engine: engine, Catalog: definitions, Config: config})
 	must(err)
 	t.Cleanup(func() { _ = streams.Close() })
+	consumers, err := fanout.New(ctx, fanout.Options{Streams: streams, Catalog: definitions})
+	must(err)
+	t.Cleanup(func() { _ = consumers.Close() })
 	buckets, err := file.New(filepath.Join(t.TempDir(), "buckets"))
 	must(err)
 	deliveries, err := firehose.New(ctx, firehose.Options{Engine: engine, Catalog: definitions, Buckets: buckets})
 	must(err)
 	t.Cleanup(deliveries.Close)
 	handler, err := api.New(api.Options{
-		Streams: streams, Firehose: deliveries, Credentials: []api.Credential{{AccessKey: "key", SecretKey: "secret"}},
+		Streams: streams, Consumers: consumers, Firehose: deliveries, Credentials: []api.Credential{{AccessKey: "key", SecretKey: "secret"}},
 	})
 	must(err)
 	server := httptest.NewServer(handler)

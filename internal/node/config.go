@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/ingest"
@@ -52,6 +53,7 @@ type Config struct {
 
 	// The parts' own settings. Streams' and Buckets' stand at the top of the file: limits, streams, s3.
 	Streams  stream.Config   `yaml:",inline"`
+	Fanout   fanout.Config   `yaml:",inline"`
 	Firehose firehose.Config `yaml:"firehose" envPrefix:"FIREHOSE_"`
 	Ingest   ingest.Config   `yaml:"ingest" envPrefix:"INGEST_"`
 	Buckets  all.Config      `yaml:",inline"`
@@ -103,6 +105,7 @@ func Default() Config {
 		ShutdownGrace: 30 * time.Second,
 		Logging:       LoggingConfig{Level: "info", Format: "text"},
 		Streams:       stream.DefaultConfig(),
+		Fanout:        fanout.DefaultConfig(),
 		Firehose:      firehose.DefaultConfig(),
 		Ingest:        ingest.DefaultConfig(),
 		Log:           defaultLogConfig(),
@@ -141,7 +144,7 @@ func (c *Config) Validate() error {
 	if c.Logging.Format != "text" && c.Logging.Format != "json" {
 		report("logging.format: %q is neither text nor json", c.Logging.Format)
 	}
-	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()), c.Streams.Validate(),
+	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()), c.Streams.Validate(), c.Fanout.Validate(),
 		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()))
 	if c.Data != "" {
 		buckets := c.buckets()

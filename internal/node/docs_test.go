@@ -1,7 +1,9 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -57,6 +59,35 @@ func TestTheCompatibilityPageTellsTheTruthAboutOperations(t *testing.T) {
 	}
 }
 
+// subscribe registers a consumer with the stream "s" and subscribes it to the first shard, until the answer is closed.
+func (n *running) subscribe() io.Closer {
+	n.t.Helper()
+	call := func(operation, body string) *http.Response {
+		request, err := http.NewRequest(http.MethodPost, "http://"+n.Addr().String(), strings.NewReader(body))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		request.Header.Set("X-Amz-Target", "Kinesis_20131202."+operation)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if answer.StatusCode != http.StatusOK {
+			n.t.Fatalf("%s: %s", operation, answer.Status)
+		}
+		return answer
+	}
+	registered := call("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)
+	var output struct{ Consumer struct{ ConsumerARN string } }
+	err := json.NewDecoder(registered.Body).Decode(&output)
+	_ = registered.Body.Close()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return call("SubscribeToShard", `{"ConsumerARN":"`+output.Consumer.ConsumerARN+`","ShardId":"shardId-000000000000","StartingPosition":{"Type":"LATEST"}}`).Body
+}
+
 // metricsOf are the names and kinds of a node's metrics, when it has one of each thing that has metrics.
 func metricsOf(t *testing.T, config Config) map[string]string {
 	t.Helper()
@@ -97,7 +128,9 @@ func metricsOf(t *testing.T, config Config) map[string]string {
 	if _, err := c.GetRecords(t.Context(), client.GetRecordsInput{ShardIterator: iterator}); err != nil {
 		t.Fatal(err)
 	}
+	subscribed := n.subscribe()
 	_, metrics := n.get("/metrics")
+	_ = subscribed.Close()
 	kinds := map[string]string{}
 	for _, name := range regexp.MustCompile(`(?m)^# TYPE (sluice_\w+) (\w+)$`).FindAllStringSubmatch(metrics, -1) {
 		kinds[name[1]] = name[2]

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api"
 	"github.com/seed-462d9463/sluice/internal/catalog"
@@ -22,6 +23,7 @@ type parts struct {
 	engine   shard.Engine
 	catalog  *catalog.Catalog
 	streams  *stream.Service
+	fanout   *fanout.Service
 	buckets  sinks.Opener
 	firehose *firehose.Service
 	handler  http.Handler
@@ -56,7 +58,7 @@ func (p *parts) close(logger *slog.Logger) error {
 // provision starts the parts, each on those below it.
 func (p *parts) provision(ctx context.Context, n *Node) error {
 	for _, start := range []func(context.Context, *Node) error{
-		p.openEngine, p.openTLS, p.openCatalog, p.openStreams, p.openBuckets, p.openFirehose, p.openEdge,
+		p.openEngine, p.openTLS, p.openCatalog, p.openStreams, p.openFanout, p.openBuckets, p.openFirehose, p.openEdge,
 	} {
 		if err := start(ctx, n); err != nil {
 			return err
@@ -93,6 +95,18 @@ func (p *parts) openStreams(ctx context.Context, n *Node) error {
 	return nil
 }
 
+func (p *parts) openFanout(ctx context.Context, n *Node) error {
+	s, err := fanout.New(ctx, fanout.Options{
+		Streams: p.streams, Catalog: p.catalog, Config: n.config.Fanout, Logger: n.logger, Registerer: n.registry,
+	})
+	if err != nil {
+		return err
+	}
+	p.fanout = s
+	p.add("the consumers", s.Close)
+	return nil
+}
+
 func (p *parts) openBuckets(_ context.Context, n *Node) error {
 	opener, err := all.Open(n.config.buckets())
 	if err != nil {
@@ -119,7 +133,7 @@ func (p *parts) openFirehose(ctx context.Context, n *Node) error {
 
 func (p *parts) openEdge(_ context.Context, n *Node) error {
 	handler, err := api.New(api.Options{
-		Streams: p.streams, Firehose: p.firehose, Credentials: n.credentials(),
+		Streams: p.streams, Consumers: p.fanout, Firehose: p.firehose, Credentials: n.credentials(),
 		Account: n.config.Account, Region: n.config.Region, Ingestion: &n.config.Ingest,
 		Logger: n.logger, Registerer: n.registry,
 	})

@@ -2,7 +2,11 @@
 // (arn:partition:service:region:account:type/name).
 package arn
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Name says where a resource is and what it is called.
 type Name struct {
@@ -21,6 +25,31 @@ func (n Name) String() string {
 // Stream is the ARN of a data stream.
 func Stream(region, account, name string) string {
 	return Name{Service: "kinesis", Region: region, Account: account, Type: "stream", Name: name}.String()
+}
+
+// ConsumerName says which consumer of which stream is meant.
+type ConsumerName struct {
+	Stream   Name
+	Consumer string
+	Created  int64 // seconds since 1970
+}
+
+// Consumer is the ARN of a consumer of a data stream.
+func Consumer(region, account, stream, consumer string, created time.Time) string {
+	return Stream(region, account, stream) + "/consumer/" + consumer + ":" + strconv.FormatInt(created.Unix(), 10)
+}
+
+// ParseConsumer takes the ARN of a consumer apart. False: it does not have the parts that Consumer writes.
+func ParseConsumer(text string) (ConsumerName, bool) {
+	n, ok := Parse(text)
+	name, rest, isConsumer := strings.Cut(n.Name, "/consumer/")
+	consumer, created, hasTime := strings.Cut(rest, ":")
+	seconds, err := strconv.ParseInt(created, 10, 64)
+	if !ok || !isConsumer || !hasTime || err != nil || n.Service != "kinesis" || n.Type != "stream" || name == "" || consumer == "" {
+		return ConsumerName{}, false
+	}
+	n.Name = name
+	return ConsumerName{Stream: n, Consumer: consumer, Created: seconds}, true
 }
 
 // DeliveryStream is the ARN of a delivery stream.

@@ -128,6 +128,7 @@ type exchange struct {
 	accessKey string
 	received  int
 	sent      int
+	answered  time.Time // when an answer that goes on has begun; else zero
 	fault     *wire.Fault
 }
 
@@ -142,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			if err, ok := problem.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				h.finish(r, id, &x, h.now().Sub(start))
+				h.finish(r, id, &x, x.took(h.now(), start))
 				panic(problem)
 			}
 			h.metrics.panics.Inc()
@@ -150,7 +151,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				"panic", problem, "stack", string(debug.Stack()))
 			h.answer(w, &x, wire.Internal())
 		}
-		h.finish(r, id, &x, h.now().Sub(start))
+		h.finish(r, id, &x, x.took(h.now(), start))
 	}()
 	if err := h.serve(w, r, &x); err != nil {
 		h.refuse(w, r, id, &x, err)
@@ -224,10 +225,11 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 			return err
 		}
 	}
-	response, err := x.route.operation.Serve(ctx, wire.Exchange{
-		Caller: x.caller, Codec: x.codec, Body: body,
-		Hold: m.hold, Grow: m.room,
-	})
+	exchanged := wire.Exchange{Caller: x.caller, Codec: x.codec, Body: body, Hold: m.hold, Grow: m.room}
+	if x.route.operation.Open != nil {
+		return h.answerOn(w, r, x, exchanged, m)
+	}
+	response, err := x.route.operation.Serve(ctx, exchanged)
 	if err != nil {
 		return err
 	}
@@ -388,6 +390,14 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *e
 func (h *Handler) answer(w http.ResponseWriter, x *exchange, fault *wire.Fault) {
 	x.fault = fault
 	h.writeFault(w, x.codec, fault)
+}
+
+// took is how long the client has waited for an answer, or for the beginning of one that goes on.
+func (x *exchange) took(now, start time.Time) time.Duration {
+	if !x.answered.IsZero() {
+		now = x.answered
+	}
+	return now.Sub(start)
 }
 
 // finish counts the request and writes its line in the access log.

@@ -26,7 +26,7 @@ func newMetrics(registerer prometheus.Registerer, requests, answers *Budget) (*m
 		}, append(labels, "code")),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sluice_api_request_duration_seconds",
-			Help:    "Time from a request's headers to its answer.",
+			Help:    "Time from a request's headers to its answer, or to the beginning of an answer that goes on.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 4, 10),
 		}, labels),
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{

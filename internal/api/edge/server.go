@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"time"
 )
@@ -34,7 +36,10 @@ func NewServer(handler http.Handler) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	draining, drain := context.WithCancel(context.Background())
+	connections := context.WithValue(context.Background(), drainingKey{}, draining)
+	server := &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return connections },
 		Handler:           handler,
 		ReadHeaderTimeout: ReadHeaderTimeout,
 		IdleTimeout:       IdleTimeout,
@@ -51,4 +56,10 @@ func NewServer(handler http.Handler) *http.Server {
 			WriteByteTimeout: DefaultBodyTimeout,
 		},
 	}
+	server.RegisterOnShutdown(drain)
+	return server
 }
+
+// drainingKey is where requests find the context that ends when their server is about to, so that answers that go on
+// end then, and do not hold it up.
+type drainingKey struct{}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
@@ -52,11 +53,14 @@ func fault(err error, name stream.Name, shardID string) error {
 		return wire.Faultf(throughputExceeded, "%s", rateExceeded(name, shardID))
 	case errors.Is(err, stream.ErrInvalidArgument), errors.Is(err, stream.ErrInvalidPosition):
 		return wire.Faultf(invalidArgument, "%s", err)
+	case errors.Is(err, fanout.ErrHasConsumers):
+		return wire.Faultf(resourceInUse, "Stream %s under account %s has registered consumers. Deregister them, or set EnforceConsumerDeletion.",
+			name.Name, name.Account)
 	case errors.Is(err, shard.ErrTooLarge):
 		return wire.Faultf(invalidArgument, "%s", err)
 	case errors.Is(err, shard.ErrNoSpace):
 		return &wire.Fault{Code: serviceUnavailable, Message: wire.TextNoSpace(shard.Room(err)), Status: http.StatusServiceUnavailable}
-	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed):
+	case errors.Is(err, shard.ErrClosed), errors.Is(err, stream.ErrClosed), errors.Is(err, fanout.ErrClosed):
 		return &wire.Fault{Code: serviceUnavailable, Message: textClosing, Status: http.StatusServiceUnavailable}
 	}
 	return err // not foreseen: it is logged, and the client learns that it is not to blame

@@ -2,6 +2,7 @@ package kinesis
 
 import (
 	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
 )
 
@@ -172,26 +173,27 @@ func (out *PutRecordsOutput) WriteWire(w *wire.Writer) {
 }
 
 // WireSize implements wire.Sizer.
-func (out *GetRecordsOutput) WireSize() (rest, blobs int) {
+func (out *GetRecordsOutput) WireSize() (rest, blobs int) { return sizeOfRecords(out.Records) }
+
+// sizeOfRecords is that of an output which has records and little else.
+func sizeOfRecords(records []shard.Record) (rest, blobs int) {
 	rest = 1024
-	for i := range out.Records {
-		r := &out.Records[i]
+	for i := range records {
+		r := &records[i]
 		rest += recordSize + len(r.Key) + len(r.Key)/4
 		blobs += len(r.Value)
 	}
 	return rest, blobs
 }
 
-// WriteWire implements wire.SelfWriter.
-func (out *GetRecordsOutput) WriteWire(w *wire.Writer) {
-	w.BeginObject()
-	w.Name("Records")
+// writeRecords writes a shard's records as AWS's shape Record.
+func writeRecords(w *wire.Writer, sh *stream.Shard, records []shard.Record) {
 	w.BeginArray()
-	for i := range out.Records {
-		r := &out.Records[i]
+	for i := range records {
+		r := &records[i]
 		w.BeginObject()
 		w.Name("SequenceNumber")
-		writeSequence(w, out.Shard.SequenceNumber(r.Offset, r.Time))
+		writeSequence(w, sh.SequenceNumber(r.Offset, r.Time))
 		w.Name("ApproximateArrivalTimestamp")
 		w.Timestamp(wire.Timestamp{Time: r.Time})
 		w.Name("Data")
@@ -201,6 +203,13 @@ func (out *GetRecordsOutput) WriteWire(w *wire.Writer) {
 		w.EndObject()
 	}
 	w.EndArray()
+}
+
+// WriteWire implements wire.SelfWriter.
+func (out *GetRecordsOutput) WriteWire(w *wire.Writer) {
+	w.BeginObject()
+	w.Name("Records")
+	writeRecords(w, &out.Shard, out.Records)
 	w.Name("NextShardIterator")
 	if out.NextShardIterator == "" {
 		w.Null()

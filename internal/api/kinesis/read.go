@@ -37,9 +37,11 @@ func (out *GetRecordsOutput) MaxBytes() int64 {
 }
 
 // HeldBytes implements wire.Heavy.
-func (out *GetRecordsOutput) HeldBytes() (sum int64) {
-	for i := range out.Records {
-		sum += int64(recordOverhead + len(out.Records[i].Key) + len(out.Records[i].Value))
+func (out *GetRecordsOutput) HeldBytes() int64 { return heldBytes(out.Records) }
+
+func heldBytes(records []shard.Record) (sum int64) {
+	for i := range records {
+		sum += int64(recordOverhead + len(records[i].Key) + len(records[i].Value))
 	}
 	return sum
 }
@@ -75,67 +77,83 @@ func (a *api) getShardIterator(ctx context.Context, c wire.Caller, in *GetShardI
 	if _, ok := d.Shard(shardID); err != nil || !ok {
 		return shardNotFound(name, shardID) // AWS does not tell a missing stream from a missing shard here
 	}
-	at, err := a.startAt(in, name, shardID)
+	start := starting{
+		operation: "GetShardIterator", kind: *in.ShardIteratorType, sequence: in.StartingSequenceNumber, time: in.Timestamp,
+		name: name, shardID: shardID,
+	}
+	at, err := start.at(a.now())
 	if err != nil {
 		return err
 	}
 	position, err := a.streams.Start(ctx, name, shardID, at)
 	if err != nil {
-		return startFault(err, name, shardID, in.StartingSequenceNumber)
+		return start.fault(err)
 	}
 	out.ShardIterator = sealIterator(name.Name, position, c, a.now())
 	return nil
 }
 
-// startAt checks that a request has what its type of iterator needs, and no more.
-func (a *api) startAt(in *GetShardIteratorInput, name stream.Name, shardID string) (stream.StartAt, error) {
-	at := stream.StartAt{Type: startTypes[*in.ShardIteratorType]}
+// starting is where a request wants to begin reading.
+type starting struct {
+	operation string // the request's
+	kind      string // a key of startTypes
+	sequence  *string
+	time      wire.Timestamp
+	name      stream.Name
+	shardID   string
+}
+
+// at checks that the request has what its type of start needs, and no more.
+func (s *starting) at(now time.Time) (stream.StartAt, error) {
+	at := stream.StartAt{Type: startTypes[s.kind]}
 	const rule = "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or " +
 		"(2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified "
 	bySequence := at.Type == stream.AtSequence || at.Type == stream.AfterSequence
 	switch {
-	case bySequence && in.StartingSequenceNumber == nil:
-		return at, wire.Faultf(invalidArgument, "%s%s and no StartingSequenceNumber.", rule, *in.ShardIteratorType)
-	case !bySequence && in.StartingSequenceNumber != nil:
-		return at, wire.Faultf(invalidArgument, "%s%s and also a StartingSequenceNumber.", rule, *in.ShardIteratorType)
+	case bySequence && s.sequence == nil:
+		return at, wire.Faultf(invalidArgument, "%s%s and no StartingSequenceNumber.", rule, s.kind)
+	case !bySequence && s.sequence != nil:
+		return at, wire.Faultf(invalidArgument, "%s%s and also a StartingSequenceNumber.", rule, s.kind)
 	case bySequence:
-		n, err := stream.ParseSequence(*in.StartingSequenceNumber)
+		n, err := stream.ParseSequence(*s.sequence)
 		if err != nil {
-			return at, badStart(*in.StartingSequenceNumber, name, shardID, "")
+			return at, s.bad("")
 		}
 		at.Sequence = n
 	case at.Type == stream.AtTimestamp:
-		if in.Timestamp.IsZero() {
+		if s.time.IsZero() {
 			return at, wire.Faultf(invalidArgument, "Must specify a Timestamp for an iterator of type AT_TIMESTAMP.")
 		}
-		if now := a.now(); in.Timestamp.After(now.Add(time.Millisecond)) {
+		if s.time.After(now.Add(time.Millisecond)) {
 			return at, wire.Faultf(invalidArgument,
 				"The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "+
-					"timestampInMillis: %d, currentTimestampInMillis: %d", in.Timestamp.UnixMilli(), now.UnixMilli())
+					"timestampInMillis: %d, currentTimestampInMillis: %d", s.time.UnixMilli(), now.UnixMilli())
 		}
-		at.Time = in.Timestamp.Time
+		at.Time = s.time.Time
 	}
 	return at, nil
 }
 
-func badStart(sequence string, name stream.Name, shardID, why string) error {
-	return wire.Faultf(invalidArgument, "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid%s.",
-		sequence, shardID, name.Name, name.Account, why)
+// bad is the error for a sequence number that is none of the shard's.
+func (s *starting) bad(why string) error {
+	return wire.Faultf(invalidArgument, "StartingSequenceNumber %s used in %s on shard %s in stream %s under account %s is invalid%s.",
+		*s.sequence, s.operation, s.shardID, s.name.Name, s.name.Account, why)
 }
 
-func startFault(err error, name stream.Name, shardID string, sequence *string) error {
+// fault turns an error of starting into AWS's.
+func (s *starting) fault(err error) error {
 	var position *stream.PositionError
-	if !errors.As(err, &position) || sequence == nil {
-		return fault(err, name, shardID)
+	if !errors.As(err, &position) || s.sequence == nil {
+		return fault(err, s.name, s.shardID)
 	}
 	switch position.Reason {
 	case stream.OtherShard:
 		return wire.Faultf(invalidArgument, "Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s",
-			stream.ShardID(position.Sequence.ShardIndex()), shardID)
+			stream.ShardID(position.Sequence.ShardIndex()), s.shardID)
 	case stream.OtherStream:
-		return badStart(*sequence, name, shardID, " because it did not come from this stream")
+		return s.bad(" because it did not come from this stream")
 	}
-	return badStart(*sequence, name, shardID, "")
+	return s.bad("")
 }
 
 func (a *api) getRecords(ctx context.Context, c wire.Caller, in *GetRecordsInput, out *GetRecordsOutput) error {
@@ -174,15 +192,21 @@ func (a *api) getRecords(ctx context.Context, c wire.Caller, in *GetRecordsInput
 		out.NextShardIterator = sealIterator(name.Name, result.Next, c, a.now())
 		return nil
 	}
-	out.ChildShards = []ChildShard{}
-	for i := range result.Children {
-		child := &result.Children[i]
-		out.ChildShards = append(out.ChildShards, ChildShard{
+	out.ChildShards = childShards(result.Children)
+	return nil
+}
+
+// childShards is never nil.
+func childShards(children []stream.Shard) []ChildShard {
+	shapes := make([]ChildShard, 0, len(children))
+	for i := range children {
+		child := &children[i]
+		shapes = append(shapes, ChildShard{
 			ShardId: child.ID, ParentShards: child.Parents(),
 			HashKeyRange: HashKeyRange{child.Range.Start.String(), child.Range.End.String()},
 		})
 	}
-	return nil
+	return shapes
 }
 
 // readFault is fault, except that a reader misses a shard where others miss a stream.

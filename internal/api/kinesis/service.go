@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -15,7 +16,6 @@ import (
 // Streams is what the operations need of package stream, whose Service has it; the comments are there.
 type Streams interface {
 	Create(ctx context.Context, name stream.Name, options stream.CreateOptions) error
-	Delete(ctx context.Context, name stream.Name) error
 	Describe(name stream.Name) (stream.Description, error)
 	List(account, region, after string, limit int) (descriptions []stream.Description, more bool)
 	PutInto(ctx context.Context, name stream.Name, entries []stream.Entry, results []stream.Result) ([]stream.Result, error)
@@ -34,19 +34,35 @@ type Streams interface {
 	UpdateWarmThroughput(ctx context.Context, name stream.Name, mibps int) error
 }
 
-var _ Streams = (*stream.Service)(nil)
+// Consumers is what the operations need of package fanout, whose Service has it; the comments are there.
+type Consumers interface {
+	Register(ctx context.Context, name stream.Name, consumer string, tags map[string]string) (fanout.Consumer, error)
+	Deregister(ctx context.Context, c fanout.Consumer) error
+	Consumer(name stream.Name, consumer string) (fanout.Consumer, error)
+	Consumers(d *stream.Description, after string, limit int) (consumers []fanout.Consumer, more bool, err error)
+	Count(d *stream.Description) (int, error)
+	DeleteStream(ctx context.Context, name stream.Name, enforce bool) error
+	Subscribe(ctx context.Context, c fanout.Consumer, shardID string, at stream.StartAt) (*fanout.Subscription, error)
+}
+
+var (
+	_ Streams   = (*stream.Service)(nil)
+	_ Consumers = (*fanout.Service)(nil)
+)
 
 // Options say what the service is made of.
 type Options struct {
-	Streams Streams
-	Logger  *slog.Logger
-	Now     func() time.Time // default time.Now
+	Streams   Streams
+	Consumers Consumers
+	Logger    *slog.Logger
+	Now       func() time.Time // default time.Now
 }
 
 type api struct {
-	streams Streams
-	logger  *slog.Logger
-	now     func() time.Time
+	streams   Streams
+	consumers Consumers
+	logger    *slog.Logger
+	now       func() time.Time
 }
 
 // Bodies of requests, in bytes. Ten MiB of data are fourteen in base64, and keys may have escapes.
@@ -57,14 +73,12 @@ const (
 
 // planned are AWS's operations that are not here yet.
 var planned = []string{
-	"DeleteResourcePolicy", "DeregisterStreamConsumer", "DescribeStreamConsumer", "GetResourcePolicy",
-	"ListStreamConsumers", "PutResourcePolicy", "RegisterStreamConsumer",
-	"StartStreamEncryption", "StopStreamEncryption", "SubscribeToShard",
+	"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", "StartStreamEncryption", "StopStreamEncryption",
 }
 
 // New returns the service.
 func New(o Options) *wire.Service {
-	a := &api{streams: o.Streams, logger: o.Logger, now: o.Now}
+	a := &api{streams: o.Streams, consumers: o.Consumers, logger: o.Logger, now: o.Now}
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,6 +95,11 @@ func New(o Options) *wire.Service {
 		wire.NewOperation("PutRecord", maxPutBody, a.putRecord),
 		wire.NewOperation("PutRecords", maxPutBody, a.putRecords),
 		operation("GetShardIterator", maxBody, a.getShardIterator),
+		operation("RegisterStreamConsumer", maxBody, a.registerStreamConsumer),
+		operation("DeregisterStreamConsumer", maxBody, a.deregisterStreamConsumer),
+		operation("DescribeStreamConsumer", maxBody, a.describeStreamConsumer),
+		operation("ListStreamConsumers", maxBody, a.listStreamConsumers),
+		streamOperation("SubscribeToShard", maxBody, "SubscribeToShardEvent", a.subscribeToShard),
 		wire.NewOperation("GetRecords", maxBody, a.getRecords),
 		operation("AddTagsToStream", maxBody, a.addTagsToStream),
 		operation("RemoveTagsFromStream", maxBody, a.removeTagsFromStream),
@@ -114,5 +133,17 @@ func operation[I, O any](name string, maxBody int, do func(ctx context.Context, 
 			return err
 		}
 		return do(ctx, c, in, out)
+	})
+}
+
+// streamOperation is operation for an answer that goes on.
+func streamOperation[I, E any](name string, maxBody int, event string,
+	open func(ctx context.Context, c wire.Caller, in *I) (wire.Source[E], error)) *wire.Operation {
+	check := wire.Rules[I](inputRules[name])
+	return wire.NewStreamOperation(name, maxBody, event, func(ctx context.Context, c wire.Caller, in *I) (wire.Source[E], error) {
+		if err := check(in); err != nil {
+			return nil, err
+		}
+		return open(ctx, c, in)
 	})
 }

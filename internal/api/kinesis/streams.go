@@ -56,7 +56,8 @@ func (a *api) deleteStream(ctx context.Context, c wire.Caller, in *DeleteStreamI
 	if err != nil {
 		return err
 	}
-	return fault(a.streams.Delete(ctx, name), name, "")
+	enforce := in.EnforceConsumerDeletion != nil && *in.EnforceConsumerDeletion
+	return fault(a.consumers.DeleteStream(ctx, name, enforce), name, "")
 }
 
 func (a *api) describeStream(_ context.Context, c wire.Caller, in *DescribeStreamInput, out *DescribeStreamOutput) error {
@@ -88,13 +89,17 @@ func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *Descri
 	if err != nil {
 		return err
 	}
+	consumers, err := a.consumers.Count(&d)
+	if err != nil {
+		return err
+	}
 	// StreamId is left out: AWS reserves it, and here it is what iterators are sealed with.
 	out.StreamDescriptionSummary = StreamDescriptionSummary{
 		StreamName: d.Name.Name, StreamARN: arn.Stream(d.Name.Region, d.Name.Account, d.Name.Name),
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
 		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionNone,
-		OpenShardCount: int32(d.OpenShards), WarmThroughput: warmThroughput(&d),
+		OpenShardCount: int32(d.OpenShards), ConsumerCount: int32(consumers), WarmThroughput: warmThroughput(&d),
 		MaxRecordSizeInKiB: int32(d.MaxRecordBytes / bytesPerKiB),
 	}
 	return nil

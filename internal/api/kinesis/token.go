@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
@@ -26,6 +27,7 @@ import (
 const (
 	kindIterator byte = 0x11 // 4 bytes shard number, 8 bytes offset
 	kindShards   byte = 0x21 // 4 bytes shard number, 1 byte filter, 8 bytes milliseconds
+	kindConsumer byte = 0x41 // 1 byte length and 128 bytes the consumer's name
 	kindStreams  byte = 0x31 // nothing; it has no seal either, because it says nothing that is not the client's
 )
 
@@ -37,6 +39,7 @@ const (
 	headSize     = 1 + 8
 	iteratorBody = 4 + 8
 	shardsBody   = 4 + 1 + 8
+	consumerBody = 1 + fanout.MaxNameLength
 )
 
 // appendSeal seals a token. The key is the stream's id.
@@ -171,6 +174,25 @@ func openShardsToken(text string, c wire.Caller, id string, now time.Time) (f fi
 	}
 	f = filter{kind: filterKind(t.body[4]), at: time.UnixMilli(int64(binary.BigEndian.Uint64(t.body[5:]))).UTC()}
 	return f, int(binary.BigEndian.Uint32(t.body)), nil
+}
+
+// sealConsumersToken makes a token for a stream's consumers behind the named one.
+func sealConsumersToken(name, after string, c wire.Caller, id string, now time.Time) string {
+	t := newToken(kindConsumer, now)
+	var body [consumerBody]byte
+	body[0] = byte(copy(body[1:], after))
+	return base64.StdEncoding.EncodeToString(appendSeal(appendName(append(t, body[:]...), name), c, id))
+}
+
+func openConsumersToken(text, name string, c wire.Caller, id string, now time.Time) (after string, err error) {
+	t, ok := parseToken(text, kindConsumer, consumerBody, sealSize)
+	if !ok || t.name != name || !t.sealedBy(c, id) {
+		return "", errInvalidToken()
+	}
+	if t.expired(now) {
+		return "", errExpiredToken()
+	}
+	return string(t.body[1 : 1+min(int(t.body[0]), fanout.MaxNameLength)]), nil
 }
 
 // sealStreamsToken makes a token for the streams behind the named one.

@@ -83,6 +83,8 @@ type Operation struct {
 	Name    string
 	MaxBody int // bytes that a request's body may have
 	Serve   func(ctx context.Context, x Exchange) (response []byte, err error)
+	// Open is there instead of Serve if the answer goes on.
+	Open func(ctx context.Context, x Exchange) (Events, error)
 }
 
 // NewOperation makes an operation of a function from an input to an output. The function must not keep
