@@ -80,6 +80,7 @@ func scenarios() []scenario {
 		putRecord(),
 		putRecords(1<<10, coreBudget(unsignedName, 400), coreBudget(signedName, 250)),
 		putRecords(200),
+		ingestLines(),
 		getRecords().scenario(),
 		delivery().scenario(),
 	}

@@ -30,8 +30,9 @@ func parseField(path string) (field, error) {
 func (f field) String() string { return strings.Join(f, ".") }
 
 // appendKey appends the partition key of a record, which is valid JSON: a string's characters, or a number or true or
-// false as written. A flaw is why it has none.
-func (f field) appendKey(dst, record []byte) (key []byte, flaw string) {
+// false as written. At is where the value of the field's first name begins in the record, or 0 if that is not known. A flaw
+// is why it has no key.
+func (f field) appendKey(dst, record []byte, at int) (key []byte, flaw string) {
 	value := record[space(record, 0):]
 	for i, name := range f {
 		if value[0] != '{' {
@@ -40,10 +41,13 @@ func (f field) appendKey(dst, record []byte) (key []byte, flaw string) {
 			}
 			return dst, "The record's " + f[:i].String() + " is no object."
 		}
-		if value = member(value, name); value == nil {
+		if i == 0 && at > 0 {
+			value = record[at:]
+		} else if value = member(value, name); value == nil {
 			return dst, "The record has no " + f[:i+1].String() + "."
 		}
 	}
+	value = value[:skip(value, 0)]
 	start := len(dst)
 	switch value[0] {
 	case '{', '[', 'n':
@@ -59,17 +63,16 @@ func (f field) appendKey(dst, record []byte) (key []byte, flaw string) {
 	return dst, ""
 }
 
-// member is the value of an object's member, of the last one if several have the name; nil if there is none. The object
-// is valid, and nothing but more of the document follows it.
+// member is where the value of an object's member begins, of the last one if several have the name; nil if there is none.
+// The object is valid; more of the document may follow it, and the value.
 func member(object []byte, name string) (value []byte) {
 	for i := space(object, 1); object[i] != '}'; {
 		end, _ := scanString(object, i)
-		found := isText(object[i:end], name)
 		start := space(object, space(object, end)+1) // behind the colon
-		i = skip(object, start)
-		if found {
-			value = object[start:i]
+		if isText(object[i:end], name) {
+			value = object[start:]
 		}
+		i = skip(object, start)
 		if i = space(object, i); object[i] == ',' {
 			i = space(object, i+1)
 		}

@@ -125,13 +125,13 @@ func (p *parsed) parse(body []byte, f form) error {
 	case body[start] == '[':
 		return p.array(body, start, text)
 	case f == valueForm && text:
-		end, loose, flaw := scan(body, start)
+		end, loose, flaw := scan(body, start, nil)
 		if flaw == "" && space(body, end) == len(body) {
 			value := body[start:end]
 			if loose {
 				value = compact(value)
 			}
-			return p.add(value, 1)
+			return p.add(value, 0, 1)
 		}
 	}
 	return p.lines(body, text)
@@ -139,6 +139,10 @@ func (p *parsed) parse(body []byte, f form) error {
 
 // lines takes a record a line. A record is its line's bytes, without the line's end; lines of white space are none.
 func (p *parsed) lines(body []byte, text bool) error {
+	var want *wanted // the first name of the partition key's field is found on the way
+	if p.source.field != nil {
+		want = &wanted{name: p.source.field[0]}
+	}
 	for line := 1; len(body) > 0; line++ {
 		var data []byte
 		if end := bytes.IndexByte(body, '\n'); end < 0 {
@@ -153,7 +157,10 @@ func (p *parsed) lines(body []byte, text bool) error {
 		if start == len(data) {
 			continue
 		}
-		end, _, flaw := scan(data, start)
+		if want != nil {
+			want.value = 0
+		}
+		end, _, flaw := scan(data, start, want)
 		if flaw == "" {
 			if rest := space(data, end); rest < len(data) {
 				end, flaw = rest, "unexpected character after the value"
@@ -163,7 +170,11 @@ func (p *parsed) lines(body []byte, text bool) error {
 		}
 		var err error
 		if flaw == "" {
-			err = p.add(data, line)
+			at := 0
+			if want != nil {
+				at = want.value
+			}
+			err = p.add(data, at, line)
 		} else {
 			err = p.refuse(line, codeInvalidJSON, "Invalid JSON: "+flaw+", at byte "+strconv.Itoa(end)+" of the line.")
 		}
@@ -190,7 +201,7 @@ func (p *parsed) array(body []byte, i int, text bool) error {
 	} else {
 		for number := 1; ; number++ {
 			start := space(body, i)
-			end, loose, flaw := scan(body, start)
+			end, loose, flaw := scan(body, start, nil)
 			if flaw != "" {
 				return invalid(end, flaw)
 			}
@@ -198,7 +209,7 @@ func (p *parsed) array(body []byte, i int, text bool) error {
 			if loose {
 				value = compact(value)
 			}
-			if err := p.add(value, number); err != nil {
+			if err := p.add(value, 0, number); err != nil {
 				return err
 			}
 			if i = space(body, end); i == len(body) {
@@ -220,8 +231,8 @@ func (p *parsed) array(body []byte, i int, text bool) error {
 	return nil
 }
 
-// add takes a record, which is valid JSON.
-func (p *parsed) add(data []byte, line int) error {
+// add takes a record, which is valid JSON. At is where the field of its partition key begins, as in field.appendKey.
+func (p *parsed) add(data []byte, at, line int) error {
 	if err := p.count(); err != nil {
 		return err
 	}
@@ -230,7 +241,7 @@ func (p *parsed) add(data []byte, line int) error {
 	case p.source.field != nil:
 		before := len(p.keys)
 		var flaw string
-		if p.keys, flaw = p.source.field.appendKey(p.keys, data); flaw != "" {
+		if p.keys, flaw = p.source.field.appendKey(p.keys, data, at); flaw != "" {
 			p.refused = append(p.refused, refusal{line: line, code: codeNoPartitionKey, message: flaw})
 			return nil
 		}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -11,8 +12,8 @@ const maxDepth = 512
 // scan walks over the JSON value that begins at b[at], white space before it included, and returns where it ends. It
 // is as strict as RFC 8259, except that it leaves UTF-8 to the caller; it neither allocates, nor recurses, nor changes
 // anything. Loose tells that there is white space between the value's tokens. A flaw is what is wrong, and end is
-// where, then.
-func scan(b []byte, at int) (end int, loose bool, flaw string) {
+// where, then. If the value is an object and want is not nil, it learns where its member is.
+func scan(b []byte, at int, want *wanted) (end int, loose bool, flaw string) {
 	var objects [maxDepth / 64]uint64 // a bit for each level: an object, or else an array
 	depth := 0
 	i := space(b, at)
@@ -43,9 +44,13 @@ func scan(b []byte, at int) (end int, loose bool, flaw string) {
 				break
 			}
 			if c == '{' {
+				name := i
 				i, loose, flaw = scanName(b, i, loose)
 				if flaw != "" {
 					return i, loose, flaw
+				}
+				if depth == 1 && want != nil {
+					want.look(b, name, i)
 				}
 			}
 			continue
@@ -80,9 +85,13 @@ func scan(b []byte, at int) (end int, loose bool, flaw string) {
 				next := space(b, i)
 				loose = loose || next > i
 				if i = next; object {
+					name := i
 					i, loose, flaw = scanName(b, i, loose)
 					if flaw != "" {
 						return i, loose, flaw
+					}
+					if depth == 1 && want != nil {
+						want.look(b, name, i)
 					}
 				}
 				more = true
@@ -94,6 +103,29 @@ func scan(b []byte, at int) (end int, loose bool, flaw string) {
 			}
 		}
 	}
+}
+
+// wanted is a member of an object, of which scan tells where its value begins.
+type wanted struct {
+	name  string
+	value int // the last one of that name; 0 if there is none
+}
+
+// look takes note of the member whose name begins at b[name], and its value at b[value].
+func (w *wanted) look(b []byte, name, value int) {
+	end := name + 1 + len(w.name)
+	plainly := end < value && b[end] == '"' && string(b[name+1:end]) == w.name
+	if !plainly {
+		if bytes.IndexByte(b[name:value], '\\') < 0 {
+			return
+		}
+		if end, _ = scanString(b, name); !isText(b[name:end], w.name) {
+			return
+		}
+	} else if bytes.IndexByte(b[name:end], '\\') >= 0 {
+		return // the name that is wanted looks like this one, but has backslashes of its own
+	}
+	w.value = value
 }
 
 // space returns where the white space that begins at b[i] ends.
