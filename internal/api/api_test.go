@@ -20,6 +20,7 @@ import (
 	"github.com/seed-462d9463/sluice/internal/api"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/kinesis"
+	"github.com/seed-462d9463/sluice/internal/api/lane"
 	"github.com/seed-462d9463/sluice/internal/catalog"
 	"github.com/seed-462d9463/sluice/shard/shardtest"
 	"github.com/seed-462d9463/sluice/sinks/file"
@@ -100,7 +101,7 @@ func start(t *testing.T, change ...func(*setting)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := edge.NewServer(handler)
+	server := lane.New(edge.NewServer(handler), edge.Prompt)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -6,10 +6,10 @@ import (
 	"log"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 
 	"github.com/seed-462d9463/sluice/internal/api/edge"
+	"github.com/seed-462d9463/sluice/internal/api/lane"
 	"github.com/seed-462d9463/sluice/internal/api/sigv4"
 )
 
@@ -47,10 +47,10 @@ func (n *Node) listener() net.Listener {
 }
 
 // server is the one that answers the services' requests.
-func (n *Node) server() *http.Server {
+func (n *Node) server() *lane.Server {
 	server := edge.NewServer(n.parts.handler)
 	server.ErrorLog = n.serverLog()
-	return server
+	return lane.New(server, edge.Prompt)
 }
 
 // serverLog is for what net/http has to say about connections; that is seldom more than a client's mistake.

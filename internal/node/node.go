@@ -171,14 +171,21 @@ func (n *Node) fail(what string, cause error, services *served) error {
 // failedGrace is how long answers may take to go out when the log has failed.
 const failedGrace = 5 * time.Second
 
+// server is an *http.Server, or what is one to its listener.
+type server interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
 // served is a server on its listener.
 type served struct {
-	server *http.Server
+	server server
 	done   chan struct{} // closed when it has ended
 	err    error         // why, unless it was shut down or closed; set before done is closed
 }
 
-func serve(server *http.Server, l net.Listener) *served {
+func serve(server server, l net.Listener) *served {
 	s := &served{server: server, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,9 @@ var (
 	noDeadline time.Time
 	longAgo    = time.Unix(1, 0) // ends what is under way
 )
+
+// Prompt tells whether an operation has one answer of known length, and not many as they come.
+func Prompt(target string) bool { return !strings.HasSuffix(target, ".SubscribeToShard") }
 
 // NewServer returns a server for a handler with the limits that a listener open to others needs. It speaks
 // HTTP/1.1, and HTTP/2 to clients that begin with its preface. For TLS it needs a listener that Secure has made.

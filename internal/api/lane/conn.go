@@ -33,6 +33,7 @@ type conn struct {
 	out      []byte // memory for an answer's head, and a short body
 
 	readBy, writeBy time.Time // the deadlines as they are set
+	used            bool      // there has been a request
 }
 
 const (
@@ -86,8 +87,13 @@ func (c *conn) await() bool {
 	}
 	c.start, c.end = 0, 0
 	now := time.Now()
-	if c.readBy.Sub(now) < c.server.idleTimeout {
-		if c.setReadDeadline(now.Add(c.server.idleTimeout+c.server.idleTimeout/2)) != nil {
+	wait := c.server.idleTimeout
+	if !c.used { // and there may be a handshake to make
+		wait = c.server.headTimeout
+	}
+	c.used = true
+	if c.readBy.Sub(now) < wait {
+		if c.setReadDeadline(now.Add(wait+wait/2)) != nil {
 			_ = c.net.Close()
 			return false
 		}

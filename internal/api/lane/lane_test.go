@@ -29,6 +29,10 @@ type fixture struct {
 }
 
 func start(t *testing.T, handler http.HandlerFunc) *fixture {
+	return startWith(t, time.Minute, handler)
+}
+
+func startWith(t *testing.T, headTimeout time.Duration, handler http.HandlerFunc) *fixture {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +46,7 @@ func start(t *testing.T, handler http.HandlerFunc) *fixture {
 			}
 			handler(w, r)
 		}),
-		IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
+		IdleTimeout: time.Minute, ReadHeaderTimeout: headTimeout, ErrorLog: log.New(io.Discard, "", 0),
 	}
 	f.server = New(server, func(target string) bool { return strings.HasPrefix(target, "S.") })
 	served := make(chan error, 1)
@@ -313,8 +317,11 @@ func TestTheSlowAreCutOff(t *testing.T) {
 	if _, err := r.ReadByte(); err == nil {
 		t.Error("the connection went on")
 	}
-	f.server.headTimeout = time.Millisecond // no connection is there that reads it
-	c, r = f.dial()
+}
+
+func TestHalfARequestLineIsNotWaitedForLong(t *testing.T) {
+	f := startWith(t, time.Millisecond, echo)
+	c, r := f.dial()
 	_, _ = io.WriteString(c, "POST")
 	if _, err := r.ReadByte(); err == nil {
 		t.Error("half a request line got an answer")

@@ -49,7 +49,7 @@ func New(server *http.Server, takes func(target string) bool) *Server {
 }
 
 // Serve accepts connections until the listener fails or the server is shut down or closed: http.ErrServerClosed. It
-// may be called once. Connections that are not plain TCP, those of TLS for one, are net/http's from the start.
+// may be called once.
 func (s *Server) Serve(l net.Listener) error {
 	s.listener = l
 	var accepting sync.WaitGroup
@@ -64,18 +64,13 @@ func (s *Server) accept() {
 	for {
 		c, err := s.listener.Accept()
 		if err == nil {
-			if tcp, ok := c.(*net.TCPConn); ok {
-				s.start(tcp)
-				continue
-			}
+			s.start(c)
+			continue
 		}
 		// net/http knows which errors pass, and how long to wait.
 		select {
-		case s.accepted <- accepted{c, err}:
+		case s.accepted <- accepted{err: err}:
 		case <-s.done:
-			if c != nil {
-				_ = c.Close()
-			}
 			return
 		}
 	}
