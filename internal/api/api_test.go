@@ -45,7 +45,7 @@ type server struct {
 	engine   *shardtest.Memory
 	registry *prometheus.Registry
 	client   *http.Client
-	server   *http.Server
+	server   *lane.Server
 }
 
 type setting struct {
