@@ -41,6 +41,9 @@ type Options struct {
 	// Ingestion is for those who send records by plain HTTP; nil: the endpoint is not there.
 	Ingestion *ingest.Config
 
+	// CORS says which web pages may call; none unless it is set.
+	CORS edge.CORSConfig
+
 	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 192 MiB
 	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
 
@@ -62,7 +65,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	handler, err := edge.New(edge.Options{
 		Services: services, Credentials: o.Credentials, Account: o.Account, Region: o.Region,
-		MemoryBytes: o.MemoryBytes, BodyTimeout: o.BodyTimeout,
+		CORS: o.CORS, MemoryBytes: o.MemoryBytes, BodyTimeout: o.BodyTimeout,
 		Logger: o.Logger, Registerer: o.Registerer, Now: o.Now,
 	})
 	if err != nil || o.Ingestion == nil || o.Streams == nil {

@@ -51,6 +51,9 @@ type Config struct {
 	// TLS says whether the services' listener speaks TLS. That of Admin does not.
 	TLS certificate.Config `yaml:"tls" envPrefix:"TLS_"`
 
+	// CORS says which web pages may call the API from a browser.
+	CORS edge.CORSConfig `yaml:"cors" envPrefix:"CORS_"`
+
 	// The parts' own settings. Streams' and Buckets' stand at the top of the file: limits, streams, s3.
 	Streams  stream.Config   `yaml:",inline"`
 	Fanout   fanout.Config   `yaml:",inline"`
@@ -144,7 +147,8 @@ func (c *Config) Validate() error {
 	if c.Logging.Format != "text" && c.Logging.Format != "json" {
 		report("logging.format: %q is neither text nor json", c.Logging.Format)
 	}
-	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()), c.Streams.Validate(), c.Fanout.Validate(),
+	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()),
+		within("cors", c.CORS.Validate(len(c.Credentials) == 0)), c.Streams.Validate(), c.Fanout.Validate(),
 		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()))
 	if c.Data != "" {
 		buckets := c.buckets()

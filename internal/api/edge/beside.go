@@ -35,7 +35,7 @@ func (h *Handler) Beside(service, operation string, visitor Visitor) http.Handle
 		metrics: h.metrics.of(service, operation),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &Visit{handler: h, x: exchange{route: route}, request: h.requests.Open()}
+		v := &Visit{handler: h, x: exchange{route: route, http1: r.ProtoMajor == 1}, request: h.requests.Open()}
 		h.receive(w, r, v, visitor)
 	})
 }
@@ -74,7 +74,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, v *Visit, visi
 	fault, foreseen := wire.AsFault(err)
 	switch {
 	case errors.Is(err, errCut): // the deadline for its body has been let pass
-		w.Header().Set("Connection", "close")
+		v.x.last(w)
 		fault = slowClient()
 	case !foreseen && r.Context().Err() == nil:
 		h.logger.Error("request failed", "request", id, "operation", v.x.target(), "error", err)
@@ -196,7 +196,7 @@ func (v *Visit) Answer(w http.ResponseWriter, status int, document []byte) {
 	v.request.Slow(func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) })
 	defer v.request.Prompt()
 	if status == http.StatusRequestEntityTooLarge || status == http.StatusRequestTimeout {
-		w.Header().Set("Connection", "close") // there is more of the body, and nobody will read it
+		v.x.last(w)
 	}
 	contentType := "application/json"
 	if len(document) == 0 {

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -31,6 +29,8 @@ type Options struct {
 	Credentials []sigv4.Credential
 	Account     string // default 000000000000; of credentials without one, and of everybody without credentials
 	Region      string // default us-east-1; of requests whose signature names none
+
+	CORS CORSConfig // which web pages may call
 
 	MemoryBytes int64         // half for what requests in flight may hold, half for answers; default 192 MiB
 	BodyTimeout time.Duration // for a whole body to arrive, and for an answer to be taken; default 60 s
@@ -53,6 +53,7 @@ type Handler struct {
 	routes      map[string]*route // by X-Amz-Target
 	services    []*wire.Service
 	verifier    *sigv4.Verifier // nil: anybody may do anything
+	cors        *cors           // nil: no web page may call
 	account     string
 	region      string
 	requests    *Budget // of bodies, and of what is small
@@ -79,7 +80,7 @@ func New(o Options) (*Handler, error) {
 		routes: map[string]*route{}, services: o.Services,
 		account: or(o.Account, DefaultAccount), region: or(o.Region, DefaultRegion),
 		bodyTimeout: or(o.BodyTimeout, DefaultBodyTimeout),
-		logger:      o.Logger, now: o.Now,
+		logger:      o.Logger, now: o.Now, cors: newCORS(o.CORS),
 	}
 	half := or(o.MemoryBytes, DefaultMemoryBytes) / 2
 	h.requests, h.answers = NewBudget(half), NewBudget(half)
@@ -126,6 +127,8 @@ type exchange struct {
 	codec     wire.Codec // of request and answer; nil if the request's content type is none of AWS's
 	caller    wire.Caller
 	accessKey string
+	shared    bool // with the web page that makes the request
+	http1     bool // so that the end of a connection ends nobody else's requests
 	received  int
 	sent      int
 	answered  time.Time // when an answer that goes on has begun; else zero
@@ -139,7 +142,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.metrics.inFlight.Dec()
 	id := identify(w.Header())
 	expectBody(w, r, h.bodyTimeout)
-	var x exchange
+	x := exchange{http1: r.ProtoMajor == 1}
+	if h.cors != nil {
+		x.shared = h.cors.share(w.Header(), r)
+	}
 	defer func() {
 		if problem := recover(); problem != nil {
 			if err, ok := problem.(error); ok && errors.Is(err, http.ErrAbortHandler) {
@@ -174,6 +180,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 	// Not in a defer: what a panic has gone through is not used again.
 	m.in.release()
 	m.out.release()
+	m.decoded.release()
 	return err
 }
 
@@ -181,7 +188,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 type memory struct {
 	request, answer Reservation
 	in, out         buffer
-	held            int64 // of answer, by what is to be encoded
+	decoded         buffer // the body without its content coding
+	held            int64  // of answer, by what is to be encoded
 }
 
 // hold reserves so many bytes for what is to be encoded, instead of those before.
@@ -225,6 +233,9 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 			return err
 		}
 	}
+	if body, err = m.decode(ctx, r, body, x.route.operation.MaxBody); err != nil {
+		return err
+	}
 	exchanged := wire.Exchange{Caller: x.caller, Codec: x.codec, Body: body, Hold: m.hold, Grow: m.room}
 	if x.route.operation.Open != nil {
 		return h.answerOn(w, r, x, exchanged, m)
@@ -254,9 +265,13 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (don
 			return true, nil
 		}
 	}
+	if x.shared && preflight(w.Header(), r) {
+		h.write(w, http.StatusOK, "", nil)
+		return true, nil
+	}
 	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	x.codec = codecOf(strings.ToLower(strings.TrimSpace(contentType)))
-	target := r.Header.Get("X-Amz-Target")
+	target := sigv4.Target(r)
 	if r.Method != http.MethodPost || target == "" && x.codec == nil {
 		if r.Header.Get("Authorization") == "" {
 			return false, &wire.Fault{Code: "MissingAuthenticationTokenException",
@@ -306,66 +321,10 @@ func (h *Handler) unknown(target string, x *exchange) *wire.Fault {
 const greeting = "Sluice is here. It speaks the APIs of Amazon Kinesis Data Streams and Amazon Data Firehose:\n" +
 	"point an AWS SDK or the AWS CLI at this address with --endpoint-url or AWS_ENDPOINT_URL.\n"
 
-// authenticate finds out who makes the request. Without credentials configured that is anybody, and there is
-// no signature to be verified.
-func (h *Handler) authenticate(r *http.Request, x *exchange) (*sigv4.Signature, error) {
-	if h.verifier == nil {
-		if fromForeignPage(r) {
-			return nil, &wire.Fault{Code: "AccessDeniedException", Status: http.StatusForbidden,
-				Message: "Without credentials configured, Sluice takes no requests that a browser sends to another name than localhost."}
-		}
-		x.caller = wire.Caller{Account: h.account, Region: h.region}
-		if region := sigv4.Region(r); validRegion(region) {
-			x.caller.Region = region
-		}
-		return nil, nil
-	}
-	signature, err := h.verifier.Begin(r, x.route.service.Name, h.now(), "X-Amz-Target")
-	if err != nil {
-		return nil, err
-	}
-	x.accessKey = signature.AccessKey()
-	x.caller = wire.Caller{Account: signature.Account(), Region: signature.Region()}
-	if !validRegion(x.caller.Region) {
-		return nil, wire.Faultf("InvalidSignatureException", "Credential should be scoped to a valid region. ")
-	}
-	return signature, nil
-}
-
-// fromForeignPage tells whether a browser sends the request to a name that need not be this machine's. A page
-// from anywhere may have its own name resolve to the loopback address, and is then, to the browser, of the
-// same origin as this server. Every browser names the page's origin when it posts; SDKs do not, and may use
-// what names they like.
-func fromForeignPage(r *http.Request) bool {
-	if _, browser := r.Header["Origin"]; !browser {
-		return false
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
-	_, err := netip.ParseAddr(host)
-	return err != nil && host != "localhost" && !strings.HasSuffix(host, ".localhost")
-}
-
-// validRegion tells whether a region may be part of names: "eu-central-1", "us-gov-west-1", "local".
-func validRegion(region string) bool {
-	if region == "" || len(region) > 32 {
-		return false
-	}
-	for _, c := range []byte(region) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
 // refuse answers a request with an error.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *exchange, err error) {
 	if errors.Is(err, errCut) { // the deadline for its body has been let pass
-		w.Header().Set("Connection", "close")
+		x.last(w)
 		h.answer(w, x, &wire.Fault{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable,
 			Message: "The request was slow to arrive while others waited for memory. Send it again."})
 		return
@@ -389,7 +348,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *e
 
 func (h *Handler) answer(w http.ResponseWriter, x *exchange, fault *wire.Fault) {
 	x.fault = fault
-	h.writeFault(w, x.codec, fault)
+	h.writeFault(w, x, fault)
 }
 
 // took is how long the client has waited for an answer, or for the beginning of one that goes on.
@@ -427,6 +386,14 @@ func (h *Handler) finish(r *http.Request, id string, x *exchange, took time.Dura
 		attributes = append(attributes, slog.String("code", code), slog.String("message", x.fault.Message))
 	}
 	h.logger.LogAttrs(ctx, slog.LevelDebug, "request", attributes...)
+}
+
+// last ends the connection with the answer, because there is more of the body, and nobody will read it. In HTTP/2 it is
+// the stream alone that ends, and needs no header for it.
+func (x *exchange) last(w http.ResponseWriter) {
+	if x.http1 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // target names the operation for logs.

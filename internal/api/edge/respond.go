@@ -66,21 +66,21 @@ func (h *Handler) write(w http.ResponseWriter, status int, contentType string, b
 	_, _ = w.Write(body) // fails when the client is gone, which is its own business
 }
 
-// writeFault tells the client what is wrong in the protocol that it speaks; nil if that is none of AWS's.
-func (h *Handler) writeFault(w http.ResponseWriter, codec wire.Codec, fault *wire.Fault) {
+// writeFault tells the client what is wrong in the protocol that it speaks.
+func (h *Handler) writeFault(w http.ResponseWriter, x *exchange, fault *wire.Fault) {
 	status := fault.Status
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
 	switch status {
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
-		w.Header().Set("Connection", "close") // there is more of the body, and nobody will read it
+		x.last(w)
 	}
-	if codec == nil {
+	if x.codec == nil {
 		h.write(w, status, "", appendXMLFault(nil, fault))
 		return
 	}
-	h.write(w, status, codec.ContentType(), codec.AppendFault(nil, fault))
+	h.write(w, status, x.codec.ContentType(), x.codec.AppendFault(nil, fault))
 }
 
 // appendXMLFault appends an error as AWS's front end sends it when it cannot tell the protocol.

@@ -37,7 +37,7 @@ func Sign(r *http.Request, c Credential, region, service string, payload [32]byt
 	}
 	slices.Sort(signed)
 	s := scope{date: at[:8], region: region, service: service}
-	text := appendStringToSign(nil, at, s, appendCanonical(nil, r, signed, payload))
+	text := appendStringToSign(nil, at, s, appendCanonical(nil, r, r.URL.RawQuery, signed, payload))
 	key := signingKey(c.SecretKey, s)
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write(text)

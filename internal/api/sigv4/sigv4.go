@@ -1,5 +1,5 @@
 // Package sigv4 signs requests with AWS Signature Version 4 and verifies such signatures, in the
-// Authorization header. The rules are those of "Authenticating Requests (AWS Signature Version 4)" in the AWS
+// Authorization header or, of requests that were signed beforehand, in the query string. The rules are those of "Authenticating Requests (AWS Signature Version 4)" in the AWS
 // General Reference; the texts of errors are AWS's own.
 package sigv4
 
@@ -30,11 +30,12 @@ func (s scope) String() string {
 }
 
 // appendCanonical appends the text that stands for a request: what is signed is its hash. The signed headers
-// are in lower case and sorted, as they appear in the Authorization header.
-func appendCanonical(dst []byte, r *http.Request, signed []string, payload [32]byte) []byte {
+// are in lower case and sorted, as they appear in the Authorization header. The query is the request's, without a
+// signature in it.
+func appendCanonical(dst []byte, r *http.Request, query string, signed []string, payload [32]byte) []byte {
 	dst = append(append(dst, r.Method...), '\n')
 	dst = append(append(dst, canonicalPath(r.URL)...), '\n')
-	dst = append(append(dst, canonicalQuery(r.URL.RawQuery)...), '\n')
+	dst = append(append(dst, canonicalQuery(query)...), '\n')
 	for _, name := range signed {
 		dst = append(append(dst, name...), ':')
 		dst = append(appendHeader(dst, r, name), '\n')

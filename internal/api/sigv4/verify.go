@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"net/http"
 	"slices"
 	"strings"
@@ -63,6 +62,8 @@ type Signature struct {
 	at         string // time as signed
 	signed     []string
 	signature  string
+	query      bool          // it is in the query string
+	expires    time.Duration // after the time as signed; 0: it does not say
 }
 
 // Account owns the credentials.
@@ -78,14 +79,6 @@ func (s *Signature) Region() string { return s.scope.region }
 // without an access key can make the server read one. The service is the one that the request is for; the
 // headers named in must have to be signed, beside Host and the date. Any error is an *Error.
 func (v *Verifier) Begin(r *http.Request, service string, now time.Time, must ...string) (*Signature, error) {
-	if strings.Contains(r.URL.RawQuery, "X-Amz-Algorithm") {
-		if r.Header.Get("Authorization") != "" {
-			return nil, &Error{"InvalidSignatureException",
-				"Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}
-		}
-		return nil, &Error{"InvalidSignatureException",
-			"Signatures in the query string are not supported: sign with the 'Authorization' HTTP header."}
-	}
 	s, err := parse(r)
 	if err != nil {
 		return nil, err
@@ -109,16 +102,26 @@ func (v *Verifier) Begin(r *http.Request, service string, now time.Time, must ..
 	return s, nil
 }
 
-// parse takes a request's Authorization header apart.
+// parse takes a request's signature apart, which is in the Authorization header or in the query string.
 func parse(r *http.Request) (*Signature, error) {
 	headers := r.Header["Authorization"]
-	if len(headers) == 0 || headers[0] == "" {
+	signed := len(headers) > 0 && headers[0] != ""
+	switch query := inQuery(r); {
+	case signed && query:
+		return nil, &Error{"InvalidSignatureException",
+			"Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}
+	case query:
+		return parseQuery(r)
+	case !signed:
 		return nil, &Error{"MissingAuthenticationTokenException", "Missing Authentication Token"}
-	}
-	if len(headers) > 1 {
+	case len(headers) > 1:
 		return nil, &Error{"IncompleteSignatureException", "Found more than one 'Authorization' HTTP header."}
 	}
-	kind, rest, _ := strings.Cut(headers[0], " ")
+	return parseHeader(r, headers[0])
+}
+
+func parseHeader(r *http.Request, header string) (*Signature, error) {
+	kind, rest, _ := strings.Cut(header, " ")
 	s := &Signature{}
 	var credential, signed string
 	for part := range strings.FieldsFuncSeq(rest, func(c rune) bool { return c == ',' || c == ' ' }) {
@@ -137,26 +140,31 @@ func parse(r *http.Request) (*Signature, error) {
 	}
 	if text := missing(credential, s.signature, signed, s.at); text != "" {
 		// AWS shows a hash of the header, not the header, which may hold a secret in the wrong place.
-		hash := sha256.Sum256([]byte(headers[0]))
+		hash := sha256.Sum256([]byte(header))
 		return nil, &Error{"IncompleteSignatureException",
 			text + "(Hashed with SHA-256 and encoded with Base64) Authorization=" + base64.StdEncoding.EncodeToString(hash[:])}
 	}
+	return s, s.set(kind, credential, signed)
+}
+
+// set takes the rest of what a signature says.
+func (s *Signature) set(kind, credential, signed string) error {
 	if kind != algorithm {
-		return nil, &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
+		return &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
 	}
 	s.signed = strings.Split(signed, ";")
 	elements := strings.Split(credential, "/")
 	if len(elements) != 5 {
-		return nil, &Error{"IncompleteSignatureException",
+		return &Error{"IncompleteSignatureException",
 			"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + clip(credential) + "'"}
 	}
 	if elements[4] != terminator {
-		return nil, &Error{"InvalidSignatureException",
+		return &Error{"InvalidSignatureException",
 			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(elements[4]) + "'. "}
 	}
 	s.credential.AccessKey = elements[0]
 	s.scope = scope{date: elements[1], region: elements[2], service: elements[3]}
-	return s, nil
+	return nil
 }
 
 func missing(credential, signature, signed, at string) string {
@@ -191,6 +199,10 @@ func (s *Signature) checkTime(now time.Time) error {
 				clip(s.scope.date) + "' != '" + day + "', from '" + s.at + "'."}
 	}
 	minutes := int(MaxSkew / time.Minute)
+	if end := at.Add(s.expires); s.expires > 0 && now.After(end) {
+		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature expired: %s is now later than %s (%s + %d sec.)",
+			now.Format(timeFormat), end.Format(timeFormat), s.at, int(s.expires/time.Second))}
+	}
 	if earliest := now.Add(-MaxSkew); at.Before(earliest) {
 		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - %d min.)",
 			s.at, earliest.Format(timeFormat), now.Format(timeFormat), minutes)}
@@ -232,13 +244,16 @@ func (s *Signature) checkSigned(must []string) error {
 	if !slices.Contains(s.signed, host) && !slices.Contains(s.signed, authority) {
 		return &Error{"InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	}
-	if !slices.Contains(s.signed, "x-amz-date") && !slices.Contains(s.signed, "date") {
+	if !s.query && !slices.Contains(s.signed, "x-amz-date") && !slices.Contains(s.signed, "date") {
 		return &Error{"InvalidSignatureException", "'X-Amz-Date' or 'Date' must be a 'SignedHeader' in the AWS Authorization."}
 	}
-	if s.request.Header.Get("X-Amz-Date") != "" && !slices.Contains(s.signed, "x-amz-date") {
+	if !s.query && s.request.Header.Get("X-Amz-Date") != "" && !slices.Contains(s.signed, "x-amz-date") {
 		must = append(must, "X-Amz-Date")
 	}
 	for _, name := range must {
+		if s.query && len(s.request.Header[http.CanonicalHeaderKey(name)]) == 0 {
+			continue // it is in the query string, all of which is signed, or nowhere
+		}
 		if !slices.Contains(s.signed, strings.ToLower(name)) {
 			return &Error{"InvalidSignatureException", "'" + name + "' must be a 'SignedHeader' in the AWS Authorization."}
 		}
@@ -263,7 +278,11 @@ func (s *Signature) Verify(payload [32]byte) error {
 	}
 	b := scratches.Get().(*scratch)
 	defer scratches.Put(b)
-	b.canonical = appendCanonical(b.canonical[:0], s.request, s.signed, payload)
+	query := s.request.URL.RawQuery
+	if s.query {
+		query = withoutSignature(query)
+	}
+	b.canonical = appendCanonical(b.canonical[:0], s.request, query, s.signed, payload)
 	b.text = appendStringToSign(b.text[:0], s.at, s.scope, b.canonical)
 	id := keyID{s.credential.AccessKey, s.scope}
 	key, cached := s.verifier.keys.get(id)
@@ -289,17 +308,17 @@ type scratch struct{ canonical, text, sum []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// Region returns the region that a request's Authorization header names, without verifying anything; "" if
-// there is none to be found.
+// Region returns the region that a request's signature names, without verifying anything; "" if there is none to be
+// found.
 func Region(r *http.Request) string {
-	_, rest, found := strings.Cut(r.Header.Get("Authorization"), "Credential=")
-	if !found {
-		return ""
+	_, credential, found := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	if !found && inQuery(r) {
+		credential = r.URL.Query().Get("X-Amz-Credential")
 	}
-	if end := strings.IndexAny(rest, ", "); end >= 0 {
-		rest = rest[:end]
+	if end := strings.IndexAny(credential, ", "); end >= 0 {
+		credential = credential[:end]
 	}
-	if elements := strings.Split(rest, "/"); len(elements) == 5 {
+	if elements := strings.Split(credential, "/"); len(elements) == 5 {
 		return elements[2]
 	}
 	return ""
@@ -311,51 +330,4 @@ func clip(s string) string {
 		s = s[:256] + "…"
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
-}
-
-// keyID names a derived key.
-type keyID struct {
-	accessKey string
-	scope     scope
-}
-
-// key computes signatures with one derived key. Its pool holds hashes that have the key worked in already.
-type key struct{ pool sync.Pool }
-
-func newKey(secret [32]byte) *key {
-	return &key{sync.Pool{New: func() any { return hmac.New(sha256.New, secret[:]) }}}
-}
-
-func (k *key) sum(text []byte) []byte {
-	mac := k.pool.Get().(hash.Hash)
-	mac.Reset()
-	mac.Write(text)
-	sum := mac.Sum(nil)
-	k.pool.Put(mac)
-	return sum
-}
-
-// maxKeys bounds the key cache. A key is good for a day and a region.
-const maxKeys = 256
-
-// keyCache holds derived keys, so that a request costs one HMAC and not five.
-type keyCache struct {
-	mu   sync.RWMutex
-	keys map[keyID]*key // at most maxKeys
-}
-
-func (c *keyCache) get(id keyID) (*key, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	k, ok := c.keys[id]
-	return k, ok
-}
-
-func (c *keyCache) put(id keyID, k *key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.keys == nil || len(c.keys) >= maxKeys {
-		c.keys = map[keyID]*key{} // yesterday's keys, most likely
-	}
-	c.keys[id] = k
 }
