@@ -127,15 +127,15 @@ func (v *Visit) ReadBody(w http.ResponseWriter, r *http.Request, limit int, deco
 		return nil, errCut
 	}
 	switch {
-	case err == nil:
-		_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
-		return body, nil
 	case source.left < 0:
 		return nil, tooLarge(limit)
-	case source.err != nil && !errors.Is(source.err, io.EOF):
+	case source.err != nil && !errors.Is(source.err, io.EOF): // also when what was encoded had come to its end before
 		return nil, readFault(source.err)
+	case err != nil:
+		return nil, err
 	}
-	return nil, err
+	_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
+	return body, nil
 }
 
 func (v *Visit) readDecoded(ctx context.Context, source io.Reader, limit int, decode func(io.Reader) (io.Reader, error)) ([]byte, error) {
@@ -184,7 +184,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if s.left -= n; s.left < 0 {
 		s.left = -1
 	}
-	if err != nil {
+	if s.err == nil { // net/http forgets that a body broke off, and says EOF when it is asked again
 		s.err = err
 	}
 	return n, err

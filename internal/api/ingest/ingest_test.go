@@ -93,6 +93,11 @@ type site struct {
 
 func serve(t *testing.T, change ...func(*ingest.Options)) *site {
 	t.Helper()
+	return serveWith(t, edge.Options{}, change...)
+}
+
+func serveWith(t *testing.T, beside edge.Options, change ...func(*ingest.Options)) *site {
+	t.Helper()
 	s := &site{streams: &streams{}, t: t, registry: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	logger := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o := ingest.Options{
@@ -102,7 +107,8 @@ func serve(t *testing.T, change ...func(*ingest.Options)) *site {
 	for _, c := range change {
 		c(&o)
 	}
-	handler, err := edge.New(edge.Options{Registerer: s.registry, Logger: logger})
+	beside.Registerer, beside.Logger = s.registry, logger
+	handler, err := edge.New(beside)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +116,10 @@ func serve(t *testing.T, change ...func(*ingest.Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler.Beside("ingestion", "PostRecords", in))
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = edge.NewServer(handler.Beside("ingestion", "PostRecords", in))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	server.Start()
 	t.Cleanup(func() {
 		server.Close()
 		if held, err := testutil.GatherAndCount(s.registry, "sluice_api_memory_reserved_bytes"); err != nil || held != 1 {
