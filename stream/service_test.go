@@ -23,6 +23,7 @@ type world struct {
 	catalog  *catalog.Catalog
 	registry *prometheus.Registry
 	config   Config
+	keys     Keys // nil: none
 }
 
 // newWorld starts a service, which ends with the test.
@@ -50,7 +51,7 @@ func (w *world) start() {
 	}
 	w.registry = prometheus.NewRegistry()
 	w.Service, err = New(context.Background(), Options{
-		Engine: w.engine, Catalog: w.catalog, Config: w.config, Registerer: w.registry,
+		Engine: w.engine, Catalog: w.catalog, Config: w.config, Keys: w.keys, Registerer: w.registry,
 	})
 	if err != nil {
 		w.t.Fatal(err)
