@@ -65,6 +65,7 @@ type delivery struct {
 	ready     []*input        // those that have records to scan, each once, next first
 	signals   chan *input     // from the watchers
 	uploaded  chan committed  // from the uploads
+	sources   []Log           // as they were when last looked at
 	changed   <-chan struct{} // closed when the sources have changed
 	resolveAt time.Time       // when to look for the sources again, zero if not by time
 	resolves  int             // failures to do so, in a row
@@ -88,6 +89,8 @@ type input struct {
 	stop     context.CancelFunc // of its watcher
 	ctx      context.Context
 	pos      shard.Offset // next to scan; delivery.mu guards it
+	closed   bool         // nothing more is appended to it
+	ended    bool         // it is closed, and has been scanned to its end
 	failures int
 	gone     atomic.Bool // an upload found the log deleted
 }

@@ -230,6 +230,75 @@ func TestShardsThatAppearLaterAreReadFromTheirStart(t *testing.T) {
 	})
 }
 
+func TestAShardIsReadAfterThoseThatItReplaced(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		shards := e.shards("input", 4)
+		slow := &damagedLog{Log: shards[1].Log}
+		shards[1].Log = slow
+		e.sources.set(nil, shards[0], shards[1])
+		s, stop := e.start()
+		e.create(s, clicks, definition(fromStream))
+		slow.damaged.Store(true)
+		write(t, shards[0].Log, "a")
+		write(t, slow, "b")
+		// 0 and 1 are merged into 2, and that is replaced by 3.
+		shards[0].Closed, shards[1].Closed, shards[2].Closed = true, true, true
+		shards[2].Parents, shards[3].Parents = []int{0, 1}, []int{2}
+		write(t, shards[2].Log, "c")
+		write(t, shards[3].Log, "d")
+		e.sources.set(nil, shards...)
+		expect := func(want ...string) {
+			t.Helper()
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if got := e.store.contents(); !slices.Equal(got, want) {
+				t.Fatalf("objects: %q, want %q", got, want)
+			}
+		}
+		expect("a\n")
+		stop()
+		_, stop = e.start() // knows no more than before
+		expect("a\n")
+		slow.damaged.Store(false)
+		expect("a\n", "b\nc\nd\n")
+		write(t, shards[3].Log, "e")
+		stop()
+		e.sources.set(nil, shards[3]) // the others' retention is over
+		_, stop = e.start()
+		defer stop()
+		expect("a\n", "b\nc\nd\n", "e\n")
+	})
+}
+
+func TestAParentThatIsGoneHoldsNobodyUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		shards := e.shards("input", 3)
+		e.sources.set(nil, shards[0])
+		s, stop := e.start()
+		defer stop()
+		e.create(s, clicks, definition(fromStream))
+		damaged := &damagedLog{Log: shards[1].Log}
+		damaged.damaged.Store(true)
+		shards[1].Log = damaged
+		shards[1].Closed = true
+		shards[2].Parents = []int{1}
+		write(t, damaged, "never read")
+		write(t, shards[2].Log, "child")
+		e.sources.set(nil, shards...)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := e.store.contents(); len(got) != 0 {
+			t.Fatalf("objects: %q", got)
+		}
+		e.sources.set(nil, shards[0], shards[2])
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := e.store.contents(); !slices.Equal(got, []string{"child\n"}) {
+			t.Fatalf("objects: %q", got)
+		}
+	})
+}
+
 func TestTheOwnLogIsTrimmedAfterDeliveryAndOnlyThen(t *testing.T) {
 	inBubble(t, func(t *testing.T, e *env) {
 		s, stop := e.start()

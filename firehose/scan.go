@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -44,14 +45,53 @@ func (d *delivery) resolve(ctx context.Context) (bool, error) {
 		d.resolves = 0
 		d.reads.ok()
 	}
+	d.sources = logs
 	present := make(map[source]bool, len(logs))
 	for _, l := range logs {
-		src := source{Generation: l.Generation, Partition: l.Partition}
+		src := l.source()
 		present[src] = true
-		d.addInput(ctx, src, l.Range, l.Log)
+		if in := d.inputs[src]; in != nil {
+			in.close(l.Closed)
+		}
 	}
 	d.forget(func(src source) bool { return !present[src] })
+	d.addInputs(ctx)
 	return true, nil
+}
+
+func (l *Log) source() source { return source{Generation: l.Generation, Partition: l.Partition} }
+
+// close takes note that nothing more is appended to an input's log. If all that is in it has been scanned, it has ended.
+func (in *input) close(closed bool) {
+	in.closed = closed
+	if _, next := in.log.Bounds(); closed && in.pos >= next {
+		in.ended = true
+	}
+}
+
+// addInputs begins to read the logs of the shards whose parents have been scanned to their ends, so that the records of
+// a partition key keep their order when its shard is split or merged. One that was begun before goes on: its parents
+// had ended then.
+func (d *delivery) addInputs(ctx context.Context) {
+	present := make(map[source]bool, len(d.sources))
+	for i := range d.sources {
+		present[d.sources[i].source()] = true
+	}
+	for i := range d.sources {
+		l := &d.sources[i]
+		src := l.source()
+		_, begun := d.state.end(src)
+		held := false
+		for _, partition := range l.Parents {
+			parent := source{Generation: l.Generation, Partition: partition}
+			in := d.inputs[parent]
+			held = held || present[parent] && (in == nil || !in.ended)
+		}
+		if begun || !held {
+			d.addInput(ctx, src, l.Range, l.Log)
+			d.inputs[src].close(l.Closed)
+		}
+	}
 }
 
 // addInput begins to read a log: where the state says, or from its start if it is new.
@@ -101,6 +141,7 @@ func (d *delivery) forgetAll(cause error) {
 		return
 	}
 	d.log.Warn("the source stream is gone; what had not been delivered of it is lost", "error", cause)
+	d.sources = nil
 	d.forget(func(source) bool { return true })
 }
 
@@ -111,6 +152,7 @@ func (d *delivery) scan(ctx context.Context) error {
 	if in.forgotten() {
 		return nil
 	}
+	final := in.closed // before the read: what it does not find will never be there
 	records, err := in.log.Read(ctx, in.pos, shard.Limit{Bytes: readBytes})
 	if err != nil {
 		return d.unreadable(ctx, in, err)
@@ -130,6 +172,10 @@ func (d *delivery) scan(ctx context.Context) error {
 	if _, next := in.log.Bounds(); some && next > in.pos {
 		d.ready = append(d.ready, in)
 		return nil
+	}
+	if final && !in.ended {
+		in.ended = true
+		d.addInputs(ctx)
 	}
 	d.watch(in)
 	if len(d.ready) == 0 {
@@ -206,6 +252,8 @@ func (d *delivery) unreadable(ctx context.Context, in *input, err error) error {
 		d.log.Warn("a log of the source stream is gone; what had not been delivered of it is lost",
 			"partition", in.Partition, "from", in.pos)
 		d.forget(func(src source) bool { return src == in.source })
+		d.sources = slices.DeleteFunc(slices.Clone(d.sources), func(l Log) bool { return l.source() == in.source })
+		d.addInputs(ctx)
 		return nil
 	}
 	d.reads.failed(fmt.Errorf("partition %d: %w", in.Partition, err))

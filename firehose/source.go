@@ -20,6 +20,11 @@ type Log struct {
 	// positions in the one are not taken for positions in the other. All logs of one stream have the same.
 	Generation string
 	Partition  int
+	// Parents are the partitions of the shards that this one has replaced. What is in their logs, as far as there are
+	// any left, comes before what is in this one.
+	Parents []int
+	// Closed says that nothing more is appended: the log ends where it ends.
+	Closed bool
 	// Range is the part of the ring of hash keys that the shard takes.
 	Range aggregate.HashRange
 	Log   shard.Log

@@ -26,6 +26,22 @@ type streamMetrics struct {
 	outgoingBytes, outgoingRecords atomic.Int64
 	writeThrottled, readThrottled  atomic.Int64
 	iteratorAge                    recentMax
+
+	onDemand                                        atomic.Bool // it scales by itself
+	onDemandSplits, onDemandMerges, onDemandHotKeys atomic.Int64
+}
+
+// onDemandCounters are what Collect makes of the counters of on-demand streams.
+var onDemandCounters = []struct {
+	desc *prometheus.Desc
+	of   func(*streamMetrics) *atomic.Int64
+}{
+	{describe("on_demand_splits_total", "Shards that an on-demand stream split by itself."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.onDemandSplits }},
+	{describe("on_demand_merges_total", "Pairs of shards that an on-demand stream merged by itself."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.onDemandMerges }},
+	{describe("on_demand_hot_keys_total", "Partition keys that alone asked for more than half of what a shard of an on-demand stream may take, each once an hour."),
+		func(m *streamMetrics) *atomic.Int64 { return &m.onDemandHotKeys }},
 }
 
 // counters are what Collect makes of a stream's counters.
@@ -95,6 +111,9 @@ func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, c := range counters {
 		descriptions <- c.desc
 	}
+	for _, c := range onDemandCounters {
+		descriptions <- c.desc
+	}
 	descriptions <- iteratorAge
 	for _, c := range shardMetrics {
 		descriptions <- c.desc
@@ -118,6 +137,11 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		if used {
 			for i, c := range counters {
 				out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, values[i], name.Account, name.Region, name.Name)
+			}
+		}
+		if used && sm.onDemand.Load() {
+			for _, c := range onDemandCounters {
+				out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(c.of(sm).Load()), name.Account, name.Region, name.Name)
 			}
 		}
 		if age, ok := sm.iteratorAge.get(now); ok {

@@ -36,8 +36,6 @@ func (e *Entry) size() int { return len(e.PartitionKey) + len(e.Data) }
 type Result struct {
 	ShardID  string
 	Sequence SequenceNumber // zero if Err is set
-	// Encrypted tells that the record is kept encrypted.
-	Encrypted bool
 	// Err is nil when the record is durable. ErrThroughputExceeded: it was not written. ErrNotFound never
 	// stands here: then Put as a whole fails. After any other error it may have been written or not.
 	Err error
@@ -48,8 +46,7 @@ type Result struct {
 // behind it are tried nevertheless; a shard that fails does not hinder the others.
 //
 // An error means that nothing has been acknowledged: ErrNotFound, or ErrInvalidArgument (a *RecordError if
-// one entry is to blame), ErrKeyNotFound and ErrWrongKey (the stream's records are to be encrypted and cannot be),
-// where nothing was written.
+// one entry is to blame), where nothing was written.
 func (s *Service) Put(ctx context.Context, name Name, entries []Entry) ([]Result, error) {
 	return s.PutInto(ctx, name, entries, nil)
 }
@@ -59,9 +56,6 @@ func (s *Service) PutInto(ctx context.Context, name Name, entries []Entry, resul
 	st, err := s.lookup(name)
 	if err != nil {
 		return results, err
-	}
-	if st.sealError != nil {
-		return results, fmt.Errorf("put to stream %s: %w", name, st.sealError)
 	}
 	keyBytes, err := checkEntries(entries, st.definition.MaxRecordBytes)
 	if err != nil {
@@ -81,6 +75,9 @@ func (s *Service) put(ctx context.Context, st *stream, entries []Entry, keyBytes
 	b := batches.Get().(*batch)
 	defer b.release()
 	b.route(st, s.clock(), entries, keyBytes, results, admitted)
+	if b.hot {
+		s.scaler.overloaded(st.name)
+	}
 	b.submit(ctx, st)
 	if err := b.collect(ctx, s, st, results); err != nil {
 		return err
@@ -184,6 +181,7 @@ type batch struct {
 	members []int32        // by entry: its group, or throttled
 	byShard []int32        // by place of the shard: its group plus one; all zero between uses
 	blocked int            // groups whose shards were being closed
+	hot     bool           // a shard of an on-demand stream has much to do
 }
 
 const throttled = -1
@@ -209,6 +207,7 @@ func (b *batch) release() {
 	clear(b.groups)
 	clear(b.records)
 	b.groups, b.records, b.blocked = b.groups[:0], b.records[:0], 0
+	b.hot = false
 	batches.Put(b)
 }
 
@@ -234,6 +233,11 @@ func (b *batch) route(st *stream, now int64, entries []Entry, keyBytes int, resu
 		}
 		place := st.shards.route(at)
 		results[i] = Result{ShardID: st.definition.Shards[place].ID}
+		if st.definition.OnDemand && !admitted {
+			if l := st.partitions[place].load.Load(); l != nil && l.add(&st.limits, now, at, e.size()) {
+				b.hot = true
+			}
+		}
 		if !admitted && !st.partitions[place].limiter.takeWrite(&st.limits, now, e.size()) {
 			results[i].Err = ErrThroughputExceeded
 			if c := st.partitions[place].counters.Load(); c != nil {
@@ -299,17 +303,11 @@ func (b *batch) submit(ctx context.Context, st *stream) {
 			g.err = err
 			continue
 		}
-		records := b.records[g.start : g.start+g.count]
-		if st.sealer != nil {
-			if g.err = st.sealer.seal(p.index, records); g.err != nil {
-				continue
-			}
-		}
 		if g.blocked = p.gate.enter(); g.blocked != nil {
 			b.blocked++
 			continue
 		}
-		g.pending = log.Append(ctx, records)
+		g.pending = log.Append(ctx, b.records[g.start:g.start+g.count])
 	}
 }
 
@@ -342,7 +340,6 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 		}
 		for n, entry := range origins {
 			results[entry].Sequence = sh.SequenceNumber(at.First+shard.Offset(n), at.Time)
-			results[entry].Encrypted = st.sealer != nil
 		}
 		s.retention.appended(st.partitions[g.shard], at.Time)
 		st.metrics.incomingRecords.Add(int64(g.count))

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -409,21 +408,23 @@ func TestAReshardWhoseOutcomeIsUnknownIsFoundOut(t *testing.T) {
 }
 
 func TestALineageThatIsTooLongIsRefused(t *testing.T) {
-	w := newWorld(t, nil, limitsOffIn)
-	name := w.create("s", CreateOptions{Shards: MaxShards / 2})
-	ctx := context.Background()
-	target, updates := MaxShards, 0
-	for ; updates < 20; updates++ {
-		if _, err := w.UpdateShardCount(ctx, name, target); errors.Is(err, ErrLimitExceeded) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
+	d := newDefinition(named("s"), CreateOptions{Shards: MaxShards / 2}, time.Now())
+	target := MaxShards
+	for updates := 0; ; updates++ {
+		p := newPlan(d.Shards)
+		p.cover(uniformSplit(target))
+		p.stamp(time.Now().Add(24 * time.Hour))
+		d.Shards = p.shards
+		value, err := encodeLineage(d)
+		if err != nil {
+			if !errors.Is(err, ErrLimitExceeded) || updates < 2 {
+				t.Errorf("after %d updates: %v", updates, err)
+			}
+			return
+		}
+		if len(value) > maxLineageBytes || updates > 20 {
+			t.Fatalf("%d bytes after %d updates", len(value), updates)
 		}
 		target = MaxShards/2 + MaxShards - target
 	}
-	entry, _ := w.catalog.Get(name.key())
-	if updates < 2 || updates == 20 || len(entry.Value) > maxLineageBytes || !json.Valid(entry.Value) {
-		t.Errorf("refused after %d updates, at %d bytes", updates, len(entry.Value))
-	}
-	w.put(name, text("goes on"))
 }

@@ -22,7 +22,6 @@ type Options struct {
 	Engine     shard.Engine
 	Catalog    *catalog.Catalog
 	Config     Config
-	Keys       Keys                  // nil: no keys are configured, and nothing can be encrypted
 	Logger     *slog.Logger          // nil: no logs
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -32,10 +31,10 @@ type Service struct {
 	engine    shard.Engine
 	catalog   *catalog.Catalog
 	config    Config
-	keys      Keys
 	logger    *slog.Logger
 	metrics   *metrics
 	retention *retention
+	scaler    *scaler
 	started   time.Time // what the limits' clock counts from; its monotonic part is what matters
 
 	background context.Context // ends with Close
@@ -72,10 +71,10 @@ func New(ctx context.Context, options Options) (*Service, error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		engine: options.Engine, catalog: options.Catalog, config: options.Config, keys: options.Keys, logger: logger,
+		engine: options.Engine, catalog: options.Catalog, config: options.Config, logger: logger,
 		started: time.Now(), streams: map[Name]*stream{},
 	}
-	s.retention = newRetention(logger, s.dropExpired)
+	s.retention, s.scaler = newRetention(logger, s.dropExpired), newScaler(s)
 	err := s.adoptLogs(ctx)
 	if err != nil {
 		return nil, err
@@ -86,6 +85,7 @@ func New(ctx context.Context, options Options) (*Service, error) {
 	s.background, s.stop = context.WithCancel(context.Background())
 	s.owned.Go(func() { s.retention.run(s.background) })
 	s.owned.Go(func() { s.watch(s.background) })
+	s.owned.Go(func() { s.scaler.run(s.background) })
 	return s, nil
 }
 
@@ -113,7 +113,6 @@ func (s *Service) adoptLogs(ctx context.Context) error {
 			return fmt.Errorf("stream %s: %w", nameOf(e.Key), err)
 		}
 		owned[d.Topic] = s.config.settingsFor(e.Key.Name)
-		s.checkKeys(nameOf(e.Key), d)
 	}
 	topics, err := s.engine.Topics(ctx)
 	if err != nil {
@@ -229,10 +228,12 @@ func (s *Service) replace(name Name, old, next *stream) {
 		close(old.changed)
 	}
 	if next == nil {
+		s.scaler.drop(name)
 		s.metrics.drop(name)
 		return
 	}
 	s.metrics.monitor(name, next)
+	s.scaler.prepare(next)
 	for i, p := range next.partitions {
 		changed := p.keep.Swap(int64(next.retention)) != int64(next.retention)
 		if sh := &next.definition.Shards[i]; !sh.Open() {

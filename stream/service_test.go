@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +24,7 @@ type world struct {
 	catalog  *catalog.Catalog
 	registry *prometheus.Registry
 	config   Config
-	keys     Keys // nil: none
+	logger   *slog.Logger // nil: no logs
 }
 
 // newWorld starts a service, which ends with the test.
@@ -51,7 +52,7 @@ func (w *world) start() {
 	}
 	w.registry = prometheus.NewRegistry()
 	w.Service, err = New(context.Background(), Options{
-		Engine: w.engine, Catalog: w.catalog, Config: w.config, Keys: w.keys, Registerer: w.registry,
+		Engine: w.engine, Catalog: w.catalog, Config: w.config, Logger: w.logger, Registerer: w.registry,
 	})
 	if err != nil {
 		w.t.Fatal(err)

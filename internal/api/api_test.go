@@ -75,9 +75,7 @@ func start(t *testing.T, change ...func(*setting)) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeOrFail(t, definitions.Close) })
-	if s.streams, err = stream.New(ctx, stream.Options{
-		Engine: s.engine, Catalog: definitions, Config: set.streams, Keys: newKeys(t),
-	}); err != nil {
+	if s.streams, err = stream.New(ctx, stream.Options{Engine: s.engine, Catalog: definitions, Config: set.streams}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeOrFail(t, s.streams.Close) })
@@ -141,7 +139,7 @@ func (s sources) Logs(account, region, name string) ([]firehose.Log, <-chan stru
 	}
 	var out []firehose.Log
 	for _, l := range logs {
-		out = append(out, firehose.Log{Generation: l.StreamID, Partition: l.Partition, Log: l.Log})
+		out = append(out, firehose.Log{Generation: l.StreamID, Partition: l.Partition, Parents: l.Parents, Closed: l.Closed, Log: l.Log})
 	}
 	return out, changed, nil
 }

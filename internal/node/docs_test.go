@@ -95,6 +95,7 @@ func metricsOf(t *testing.T, config Config) map[string]string {
 	c := n.client()
 	err := errors.Join(
 		c.CreateStream(t.Context(), client.CreateStreamInput{StreamName: "s", ShardCount: 1}),
+		c.CreateStream(t.Context(), client.CreateStreamInput{StreamName: "onDemand"}),
 		c.CreateDeliveryStream(t.Context(), client.CreateDeliveryStreamInput{
 			DeliveryStreamName: "d",
 			ExtendedS3DestinationConfiguration: &client.ExtendedS3DestinationConfiguration{
@@ -115,6 +116,9 @@ func metricsOf(t *testing.T, config Config) map[string]string {
 		t.Fatal(answer, err)
 	}
 	_ = answer.Body.Close()
+	if _, err := c.PutRecord(t.Context(), client.PutRecordInput{StreamName: "onDemand", PartitionKey: "k"}); err != nil {
+		t.Fatal(err)
+	}
 	put, err := c.PutRecord(t.Context(), client.PutRecordInput{StreamName: "s", PartitionKey: "k"})
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func (s sources) Logs(account, region, name string) ([]firehose.Log, <-chan stru
 	shards := make([]firehose.Log, len(logs))
 	for i, l := range logs {
 		shards[i] = firehose.Log{
-			Generation: l.StreamID, Partition: l.Partition, Log: l.Log,
+			Generation: l.StreamID, Partition: l.Partition, Parents: l.Parents, Closed: l.Closed, Log: l.Log,
 			Range: aggregate.HashRange{Start: l.Range.Start.Bytes(), End: l.Range.End.Bytes()},
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -21,7 +22,8 @@ import (
 var killTimes = flag.Int("kills", 20, "how often TestNothingAcknowledgedIsLostOrDoubledThroughKillNine kills the server, and half as often one on Kafka")
 
 // TestNothingAcknowledgedIsLostOrDoubledThroughKillNine writes from several producers while the process is killed
-// with -9 again and again at random moments, reads while it writes, and holds the stream and the objects of two
+// with -9 again and again at random moments and the stream's shards are split and merged all the while, reads while it
+// writes, and holds the stream, read in the order of its shards, and the objects of two
 // delivery streams against a ledger.
 func TestNothingAcknowledgedIsLostOrDoubledThroughKillNine(t *testing.T) {
 	kills := map[string]int{"embedded": *killTimes, "kafka": *killTimes / 2} // a start takes longer there
@@ -62,11 +64,15 @@ func killNine(t *testing.T, e engine, kills int) {
 	}
 	watcher := newWatcher()
 	producers.Go(func() { watcher.watch(ctx, s.kinesis(), "clicks") })
+	var changes atomic.Int64
+	resharding := rand.New(rand.NewPCG(seed, 2))
+	producers.Go(func() { reshard(ctx, s.kinesis(), "clicks", resharding, &changes) })
 
 	for k := range kills {
-		stream, direct, lines := streamAcks.Load(), directAcks.Load(), lineAcks.Load()
+		stream, direct, lines, changed := streamAcks.Load(), directAcks.Load(), lineAcks.Load(), changes.Load()
 		eventually(t, "producers make progress after a restart", func() error {
-			if streamAcks.Load() < stream+50 || directAcks.Load() < direct+25 || lineAcks.Load() < lines+50 {
+			if streamAcks.Load() < stream+50 || directAcks.Load() < direct+25 || lineAcks.Load() < lines+50 ||
+				changes.Load() < changed+1 {
 				return errNotYet
 			}
 			return nil
@@ -87,8 +93,8 @@ func killNine(t *testing.T, e engine, kills int) {
 	found := checkStream(t, streamLedger, records)
 	watcher.check(t, records)
 	t.Logf("%d lines acknowledged of those sent by plain HTTP", lineAcks.Load())
-	t.Logf("%d records acknowledged in the stream, %d found, %d seen while writing, %d kills",
-		len(streamLedger.acknowledged()), len(found), len(watcher.seen), kills)
+	t.Logf("%d records acknowledged in the stream, %d found, %d seen while writing, %d kills, %d changes of shards",
+		len(streamLedger.acknowledged()), len(found), len(watcher.seen), kills, changes.Load())
 
 	eventually(t, "the stream's records are delivered", func() error {
 		if n := len(linesIn(t, filepath.Join(s.buckets(), "clicks-bucket"))); n < len(found) {
@@ -99,6 +105,62 @@ func killNine(t *testing.T, e engine, kills int) {
 	checkObjects(t, linesIn(t, filepath.Join(s.buckets(), "clicks-bucket")), found)
 
 	checkDirect(t, s, directLedger)
+}
+
+// mostChanges are made quickly, and others slowly, so that the stream's shards do not become more than one answer of
+// ListShards has.
+const mostChanges = 60
+
+// reshard splits and merges shards and sets their number until ctx ends, and counts what was acknowledged.
+func reshard(ctx context.Context, client *kinesis.Client, stream string, random *rand.Rand, acked *atomic.Int64) {
+	name := aws.String(stream)
+	for ctx.Err() == nil {
+		if err := reshardOnce(ctx, client, name, random); err == nil {
+			acked.Add(1)
+		}
+		pause(ctx)
+		for range 10 {
+			if acked.Load() > mostChanges {
+				pause(ctx)
+			}
+		}
+	}
+}
+
+func reshardOnce(ctx context.Context, client *kinesis.Client, name *string, random *rand.Rand) error {
+	out, err := client.ListShards(ctx, &kinesis.ListShardsInput{
+		StreamName: name, ShardFilter: &kinesistypes.ShardFilter{Type: kinesistypes.ShardFilterTypeAtLatest},
+	})
+	if err != nil {
+		return err
+	}
+	open := out.Shards
+	if random.IntN(6) == 0 {
+		_, err = client.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{
+			StreamName: name, TargetShardCount: aws.Int32(int32(2 + random.IntN(5))), ScalingType: kinesistypes.ScalingTypeUniformScaling,
+		})
+		return err
+	}
+	shard := open[random.IntN(len(open))]
+	start, _ := new(big.Int).SetString(*shard.HashKeyRange.StartingHashKey, 10)
+	end, _ := new(big.Int).SetString(*shard.HashKeyRange.EndingHashKey, 10)
+	if len(open) < 6 && random.IntN(2) == 0 {
+		middle := new(big.Int).Rsh(new(big.Int).Add(start, end), 1)
+		_, err = client.SplitShard(ctx, &kinesis.SplitShardInput{
+			StreamName: name, ShardToSplit: shard.ShardId, NewStartingHashKey: aws.String(middle.String()),
+		})
+		return err
+	}
+	next := end.Add(end, big.NewInt(1)).String()
+	for _, other := range open {
+		if *other.HashKeyRange.StartingHashKey == next {
+			_, err = client.MergeShards(ctx, &kinesis.MergeShardsInput{
+				StreamName: name, ShardToMerge: shard.ShardId, AdjacentShardToMerge: other.ShardId,
+			})
+			return err
+		}
+	}
+	return nil
 }
 
 // checkDirect holds the objects of a DirectPut delivery stream against the ledger. What was tried and not

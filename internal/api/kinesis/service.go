@@ -21,8 +21,6 @@ type Streams interface {
 	PutInto(ctx context.Context, name stream.Name, entries []stream.Entry, results []stream.Result) ([]stream.Result, error)
 	Start(ctx context.Context, name stream.Name, shardID string, at stream.StartAt) (stream.Position, error)
 	Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error)
-	StartEncryption(ctx context.Context, name stream.Name, keyID string) error
-	StopEncryption(ctx context.Context, name stream.Name) error
 	Amend(ctx context.Context, name stream.Name, change func(*stream.Settings) error) error
 
 	Usage(account, region string) stream.Usage
@@ -75,7 +73,7 @@ const (
 
 // planned are AWS's operations that are not here yet.
 var planned = []string{
-	"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy",
+	"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", "StartStreamEncryption", "StopStreamEncryption",
 }
 
 // New returns the service.
@@ -122,8 +120,6 @@ func New(o Options) *wire.Service {
 		operation("UpdateShardCount", maxBody, a.updateShardCount),
 		operation("UpdateStreamMode", maxBody, a.updateStreamMode),
 		operation("UpdateStreamWarmThroughput", maxBody, a.updateStreamWarmThroughput),
-		operation("StartStreamEncryption", maxBody, a.startStreamEncryption),
-		operation("StopStreamEncryption", maxBody, a.stopStreamEncryption),
 	)
 	s.Codecs = append(s.Codecs, wire.CBOR{}) // the default of the SDKs for Java
 	return s

@@ -76,7 +76,6 @@ const (
 	modeProvisioned = "PROVISIONED"
 	statusActive    = "ACTIVE"
 	encryptionNone  = "NONE"
-	encryptionKMS   = "KMS"
 )
 
 func modeOf(d *stream.Description) *StreamModeDetails {
@@ -131,7 +130,6 @@ type StreamDescription struct {
 	StreamCreationTimestamp wire.Timestamp
 	EnhancedMonitoring      []EnhancedMetrics
 	EncryptionType          string
-	KeyId                   string
 }
 
 // DescribeStreamSummaryInput is AWS's shape of that name.
@@ -156,7 +154,6 @@ type StreamDescriptionSummary struct {
 	StreamCreationTimestamp wire.Timestamp
 	EnhancedMonitoring      []EnhancedMetrics
 	EncryptionType          string
-	KeyId                   string
 	OpenShardCount          int32
 	ConsumerCount           int32
 	WarmThroughput          *WarmThroughputObject

@@ -1,0 +1,242 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/seed-462d9463/sluice/shard/kafka"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// reader reads a stream as the Kinesis Client Library does: every shard from its start to its end, and a child only
+// after all its parents.
+type reader struct {
+	w    *world
+	name Name
+
+	mu       sync.Mutex // guards what follows
+	finished map[string]bool
+	begun    map[string]bool
+	seen     map[SequenceNumber]string
+	last     map[string]int // by partition key: the number of the last record
+	problems []string
+	stop     func() bool // no more is written
+	shards   sync.WaitGroup
+}
+
+func (r *reader) problem(format string, args ...any) {
+	if len(r.problems) < 10 {
+		r.problems = append(r.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// begin starts to read a shard unless it was begun, or a parent is not finished.
+func (r *reader) begin(id string, parents []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, parent := range parents {
+		if !r.finished[parent] {
+			return // the last of them to finish has it as a child, too
+		}
+	}
+	if !r.begun[id] {
+		r.begun[id] = true
+		r.shards.Go(func() { r.read(id) })
+	}
+}
+
+func (r *reader) read(id string) {
+	ctx := context.Background()
+	p, err := r.w.Start(ctx, r.name, id, StartAt{Type: TrimHorizon})
+	if err != nil {
+		r.w.t.Error(err)
+		return
+	}
+	for {
+		stopped := r.stop()
+		result, err := r.w.Read(ctx, r.name, p, 500)
+		if err != nil {
+			r.w.t.Error(err)
+			return
+		}
+		r.take(&result)
+		if result.Closed {
+			r.mu.Lock()
+			r.finished[id] = true
+			r.mu.Unlock()
+			if len(result.Children) == 0 {
+				r.w.t.Errorf("%s ends without children", id)
+			}
+			for i := range result.Children {
+				r.begin(result.Children[i].ID, result.Children[i].Parents())
+			}
+			return
+		}
+		if len(result.Records) == 0 {
+			if stopped {
+				return
+			}
+			<-time.After(time.Millisecond) // polling, as clients do
+		}
+		p = result.Next
+	}
+}
+
+func (r *reader) take(result *ReadResult) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range result.Records {
+		record := &result.Records[i]
+		n := result.Shard.SequenceNumber(record.Offset, record.Time)
+		if _, twice := r.seen[n]; twice {
+			r.problem("%s is read twice", n)
+		}
+		r.seen[n] = string(record.Value)
+		key, number, _ := strings.Cut(string(record.Value), "/")
+		at, err := strconv.Atoi(number)
+		if before, ok := r.last[key]; err != nil || key != string(record.Key) || ok && at <= before {
+			r.problem("record %s of key %s is read after %d", record.Value, record.Key, before)
+		}
+		r.last[key] = at
+	}
+}
+
+// reshardWhile changes the stream's shards in every way until stopped, and returns how often.
+func (w *world) reshardWhile(ctx context.Context, name Name, rng *rand.Rand) (changes int) {
+	for ctx.Err() == nil {
+		d := w.describe(name)
+		var open []Shard
+		for _, sh := range d.Shards {
+			if sh.Open() {
+				open = append(open, sh)
+			}
+		}
+		var err error
+		switch sh := open[rng.IntN(len(open))]; {
+		case rng.IntN(4) == 0:
+			_, err = w.UpdateShardCount(ctx, name, 1+rng.IntN(6))
+		case rng.IntN(2) == 0 && len(open) < 8:
+			err = w.Split(ctx, name, sh.ID, sh.Range.middle())
+		default:
+			for _, other := range open {
+				if sh.Range.End.Next() == other.Range.Start && sh.Range.End != MaxHashKey {
+					err = w.Merge(ctx, name, sh.ID, other.ID)
+				}
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			w.t.Error(err)
+			return changes
+		}
+		changes++
+	}
+	return changes
+}
+
+// testReshardingUnderLoad writes with several producers while shards are split and merged, and reads along.
+func testReshardingUnderLoad(w *world, writers, perWriter int) {
+	name := w.create("s", CreateOptions{Shards: 3})
+	written := make(chan struct{})
+	stop := func() bool {
+		select {
+		case <-written:
+			return true
+		default:
+			return false
+		}
+	}
+	r := &reader{
+		w: w, name: name, stop: stop, finished: map[string]bool{}, begun: map[string]bool{},
+		seen: map[SequenceNumber]string{}, last: map[string]int{},
+	}
+	for i := range 3 {
+		r.begin(ShardID(i), nil)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	changes := make(chan int, 1)
+	go func() { changes <- w.reshardWhile(ctx, name, rand.New(rand.NewPCG(3, 4))) }()
+
+	var mu sync.Mutex // guards acknowledged
+	acknowledged := map[SequenceNumber]string{}
+	var producers sync.WaitGroup
+	for writer := range writers {
+		producers.Go(func() {
+			for n := 0; n < perWriter; {
+				// One key in order, and others beside it, so that a request goes to many shards.
+				var entries []Entry
+				for i := range 1 + n%7 {
+					key := fmt.Sprintf("%d-%d", writer, i%3)
+					entries = append(entries, Entry{PartitionKey: key, Data: fmt.Appendf(nil, "%s/%d", key, n)})
+					n++
+				}
+				results, err := w.Put(context.Background(), name, entries)
+				if err != nil {
+					w.t.Error(err)
+					return
+				}
+				mu.Lock()
+				for i, result := range results {
+					if result.Err != nil {
+						w.t.Error(result.Err)
+					}
+					acknowledged[result.Sequence] = string(entries[i].Data)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	producers.Wait()
+	cancel()
+	n := <-changes
+	close(written)
+	r.shards.Wait()
+	for _, problem := range r.problems {
+		w.t.Error(problem)
+	}
+	lost := 0
+	for sequence, value := range acknowledged {
+		if r.seen[sequence] != value {
+			lost++
+		}
+	}
+	if lost > 0 || len(r.seen) != len(acknowledged) {
+		w.t.Errorf("of %d acknowledged records %d were not read; %d were read", len(acknowledged), lost, len(r.seen))
+	}
+	if n < 5 {
+		w.t.Errorf("only %d changes of shards", n)
+	}
+	d := w.describe(name)
+	w.t.Logf("%d records, %d changes, %d shards", len(acknowledged), n, len(d.Shards))
+}
+
+func TestEveryRecordIsReadOnceAndInOrderWhileShardsAreSplitAndMerged(t *testing.T) {
+	testReshardingUnderLoad(onJournal(t, vfs.NewMem()), 4, 2000)
+}
+
+func TestEveryRecordIsReadOnceAndInOrderWhileShardsChangeInKafka(t *testing.T) {
+	brokers, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(brokers.Close)
+	engine, err := kafka.Open(t.Context(), kafka.Options{Config: kafka.Config{Brokers: brokers.ListenAddrs()}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	testReshardingUnderLoad(newWorld(t, engine, limitsOffIn), 4, 400)
+}
