@@ -19,6 +19,7 @@ type Description struct {
 	Tags           map[string]string
 	Monitoring     ShardMetrics
 	Policy         string  // "" without one
+	EncryptionKey  string  // id of the key that the stream is shown to be encrypted with; "": none
 	WarmMiBps      int     // what an on-demand stream is to take at any time, MiB a second; 0 if nobody asked
 	Shards         []Shard // all of them by number, those closed ones included that may have records; numbers may be missing
 	OpenShards     int
@@ -56,7 +57,8 @@ func (st *stream) describe() Description {
 	return Description{
 		Name: st.name, ID: d.ID, Created: d.Created, OnDemand: d.OnDemand, RetentionHours: d.RetentionHours,
 		MaxRecordBytes: d.MaxRecordBytes, Tags: d.Tags, Monitoring: d.Monitoring, Policy: d.Policy, WarmMiBps: d.WarmMiBps,
-		Shards: d.Shards, OpenShards: len(st.shards.open),
+		EncryptionKey: d.Encryption.KeyID,
+		Shards:        d.Shards, OpenShards: len(st.shards.open),
 	}
 }
 

@@ -37,10 +37,25 @@ type document struct {
 	// 24 hours, which is limited: milliseconds since 1970.
 	CountUpdates []int64 `json:"countUpdates,omitempty"`
 	ModeUpdates  []int64 `json:"modeUpdates,omitempty"`
+	// Encryption is left out if the stream never was encrypted.
+	Encryption *documentEncryption `json:"encryption,omitempty"`
 	// Keys are the shards' boundaries in ascending order, 32 hexadecimal digits each, the last one excepted,
 	// which is 2^128 and left out.
 	Keys   []string        `json:"keys"`
 	Shards []documentShard `json:"shards"` // by number
+}
+
+type documentEncryption struct {
+	KeyID   string            `json:"keyId,omitempty"`
+	Current int               `json:"current,omitempty"`
+	Keys    []documentDataKey `json:"keys,omitempty"`
+}
+
+type documentDataKey struct {
+	Number  int    `json:"n"`
+	KeyID   string `json:"keyId"`
+	Created int64  `json:"c"` // milliseconds since 1970
+	Wrapped []byte `json:"w"`
 }
 
 // documentShard is one shard, without the zeros at its end.
@@ -87,7 +102,8 @@ type definition struct {
 	WarmMiBps      int
 	CountUpdates   []time.Time // whole milliseconds
 	ModeUpdates    []time.Time // whole milliseconds
-	Shards         []Shard     // by number; numbers may be missing
+	Encryption     encryption
+	Shards         []Shard // by number; numbers may be missing
 }
 
 func (d *definition) document() document {
@@ -99,6 +115,7 @@ func (d *definition) document() document {
 	if d.Monitoring != 0 {
 		doc.Monitoring = d.Monitoring.Names()
 	}
+	doc.Encryption = d.Encryption.document()
 	keys := make([]HashKey, 0, 2*len(d.Shards))
 	for i := range d.Shards {
 		keys = append(keys, d.Shards[i].Range.Start)
@@ -170,6 +187,9 @@ func decodeDefinition(value []byte) (*definition, error) {
 		RetentionHours: doc.RetentionHours, MaxRecordBytes: doc.MaxRecordBytes, Tags: doc.Tags,
 		Monitoring: ShardMetricsOf(doc.Monitoring), Policy: doc.Policy, WarmMiBps: doc.WarmMiBps,
 		CountUpdates: fromMillis(doc.CountUpdates), ModeUpdates: fromMillis(doc.ModeUpdates),
+	}
+	if doc.Encryption != nil {
+		d.Encryption = doc.Encryption.encryption()
 	}
 	keys := make([]HashKey, len(doc.Keys))
 	for i, text := range doc.Keys {

@@ -36,6 +36,8 @@ func (e *Entry) size() int { return len(e.PartitionKey) + len(e.Data) }
 type Result struct {
 	ShardID  string
 	Sequence SequenceNumber // zero if Err is set
+	// Encrypted tells that the record is kept encrypted.
+	Encrypted bool
 	// Err is nil when the record is durable. ErrThroughputExceeded: it was not written. ErrNotFound never
 	// stands here: then Put as a whole fails. After any other error it may have been written or not.
 	Err error
@@ -46,7 +48,8 @@ type Result struct {
 // behind it are tried nevertheless; a shard that fails does not hinder the others.
 //
 // An error means that nothing has been acknowledged: ErrNotFound, or ErrInvalidArgument (a *RecordError if
-// one entry is to blame), where nothing was written.
+// one entry is to blame), ErrKeyNotFound and ErrWrongKey (the stream's records are to be encrypted and cannot be),
+// where nothing was written.
 func (s *Service) Put(ctx context.Context, name Name, entries []Entry) ([]Result, error) {
 	return s.PutInto(ctx, name, entries, nil)
 }
@@ -56,6 +59,9 @@ func (s *Service) PutInto(ctx context.Context, name Name, entries []Entry, resul
 	st, err := s.lookup(name)
 	if err != nil {
 		return results, err
+	}
+	if st.sealError != nil {
+		return results, fmt.Errorf("put to stream %s: %w", name, st.sealError)
 	}
 	keyBytes, err := checkEntries(entries, st.definition.MaxRecordBytes)
 	if err != nil {
@@ -303,11 +309,17 @@ func (b *batch) submit(ctx context.Context, st *stream) {
 			g.err = err
 			continue
 		}
+		records := b.records[g.start : g.start+g.count]
+		if st.sealer != nil {
+			if g.err = st.sealer.seal(p.index, records); g.err != nil {
+				continue
+			}
+		}
 		if g.blocked = p.gate.enter(); g.blocked != nil {
 			b.blocked++
 			continue
 		}
-		g.pending = log.Append(ctx, b.records[g.start:g.start+g.count])
+		g.pending = log.Append(ctx, records)
 	}
 }
 
@@ -340,6 +352,7 @@ func (b *batch) collect(ctx context.Context, s *Service, st *stream, results []R
 		}
 		for n, entry := range origins {
 			results[entry].Sequence = sh.SequenceNumber(at.First+shard.Offset(n), at.Time)
+			results[entry].Encrypted = st.sealer != nil
 		}
 		s.retention.appended(st.partitions[g.shard], at.Time)
 		st.metrics.incomingRecords.Add(int64(g.count))

@@ -22,6 +22,7 @@ type Options struct {
 	Engine     shard.Engine
 	Catalog    *catalog.Catalog
 	Config     Config
+	Keys       Keys                  // nil: no keys are configured, and nothing can be encrypted
 	Logger     *slog.Logger          // nil: no logs
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -31,6 +32,7 @@ type Service struct {
 	engine    shard.Engine
 	catalog   *catalog.Catalog
 	config    Config
+	keys      Keys
 	logger    *slog.Logger
 	metrics   *metrics
 	retention *retention
@@ -71,7 +73,7 @@ func New(ctx context.Context, options Options) (*Service, error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		engine: options.Engine, catalog: options.Catalog, config: options.Config, logger: logger,
+		engine: options.Engine, catalog: options.Catalog, config: options.Config, keys: options.Keys, logger: logger,
 		started: time.Now(), streams: map[Name]*stream{},
 	}
 	s.retention, s.scaler = newRetention(logger, s.dropExpired), newScaler(s)
@@ -113,6 +115,7 @@ func (s *Service) adoptLogs(ctx context.Context) error {
 			return fmt.Errorf("stream %s: %w", nameOf(e.Key), err)
 		}
 		owned[d.Topic] = s.config.settingsFor(e.Key.Name)
+		s.checkKeys(nameOf(e.Key), d)
 	}
 	topics, err := s.engine.Topics(ctx)
 	if err != nil {

@@ -24,6 +24,7 @@ type world struct {
 	catalog  *catalog.Catalog
 	registry *prometheus.Registry
 	config   Config
+	keys     Keys         // nil: none
 	logger   *slog.Logger // nil: no logs
 }
 
@@ -52,7 +53,7 @@ func (w *world) start() {
 	}
 	w.registry = prometheus.NewRegistry()
 	w.Service, err = New(context.Background(), Options{
-		Engine: w.engine, Catalog: w.catalog, Config: w.config, Logger: w.logger, Registerer: w.registry,
+		Engine: w.engine, Catalog: w.catalog, Config: w.config, Keys: w.keys, Logger: w.logger, Registerer: w.registry,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -21,6 +21,9 @@ type stream struct {
 	limits     Limits
 	retention  time.Duration
 	metrics    *streamMetrics
+	vault      *vault
+	sealer     *sealer       // nil if records are not encrypted
+	sealError  error         // not nil: they ought to be, and cannot
 	changed    chan struct{} // closed when another revision, or none, has taken this one's place
 }
 
@@ -38,6 +41,15 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 		metrics:    s.metrics.of(name),
 		changed:    make(chan struct{}),
 	}
+	if old != nil && old.definition.ID == d.ID {
+		st.vault = old.vault
+	} else {
+		st.vault = newVault(name, d.ID, s.keys)
+	}
+	st.vault.learn(d.Encryption.Keys)
+	if n := d.Encryption.Current; n != 0 {
+		st.sealer, st.sealError = st.vault.sealer(n)
+	}
 	var kept []Shard
 	if old != nil && old.definition.ID == d.ID {
 		kept = old.definition.Shards
@@ -49,7 +61,7 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 			st.partitions[i] = old.partitions[place]
 			continue
 		}
-		fresh = append(fresh, partition{engine: s.engine, stream: &st.name, topic: d.Topic, index: index, place: notQueued})
+		fresh = append(fresh, partition{engine: s.engine, stream: &st.name, topic: d.Topic, index: index, vault: st.vault, place: notQueued})
 		st.partitions[i] = &fresh[len(fresh)-1]
 	}
 	return st, nil
@@ -61,6 +73,7 @@ type partition struct {
 	stream *Name
 	topic  string
 	index  int // the shard's number
+	vault  *vault
 
 	log     atomic.Pointer[shard.Log]
 	gate    gate
@@ -90,7 +103,10 @@ func (p *partition) open(ctx context.Context) (shard.Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", ShardID(p.index), mapError(err))
 	}
-	p.log.Store(&log) // the engine gives the same log to whoever asks
+	log = &sealedLog{log, p.vault, p.index}
+	if !p.log.CompareAndSwap(nil, &log) { // the same log for whoever asks
+		log = *p.log.Load()
+	}
 	return log, nil
 }
 

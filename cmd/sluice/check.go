@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +66,11 @@ func report(w io.Writer, c *node.Config) {
 		fmt.Fprintf(w, ", but for %d with limits of their own", n)
 	}
 	fmt.Fprintln(w)
+	if names := c.Encryption.Names(); len(names) > 0 {
+		fmt.Fprintf(w, "  encrypt streams, where clients ask for it, with the keys %s\n", strings.Join(names, ", "))
+	} else {
+		fmt.Fprintln(w, "  not encrypt streams, though clients ask for it (no key file is set)")
+	}
 	for _, warning := range c.Warnings() {
 		fmt.Fprintf(w, "Warning: %s\n", warning)
 	}

@@ -104,7 +104,7 @@ signal, 5 another node has taken over the log in Kafka.`,
 		return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
 	root.AddCommand(
-		serveCommand(), demoCommand(), putCommand(), tailCommand(), checkCommand(), dumpCommand(), repairCommand(), versionCommand(),
+		serveCommand(), demoCommand(), putCommand(), tailCommand(), checkCommand(), dumpCommand(), repairCommand(), keygenCommand(), versionCommand(),
 	)
 	return root
 }

@@ -75,7 +75,9 @@ func start(t *testing.T, change ...func(*setting)) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeOrFail(t, definitions.Close) })
-	if s.streams, err = stream.New(ctx, stream.Options{Engine: s.engine, Catalog: definitions, Config: set.streams}); err != nil {
+	if s.streams, err = stream.New(ctx, stream.Options{
+		Engine: s.engine, Catalog: definitions, Config: set.streams, Keys: newKeys(t),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeOrFail(t, s.streams.Close) })

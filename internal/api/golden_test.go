@@ -67,6 +67,7 @@ func TestEveryOperationAnswersAsItsGoldenFileSays(t *testing.T) {
 		"Kinesis_20131202.UpdateShardCount", "Kinesis_20131202.UpdateStreamMode", "Kinesis_20131202.UpdateStreamWarmThroughput",
 		"Kinesis_20131202.RegisterStreamConsumer", "Kinesis_20131202.DeregisterStreamConsumer",
 		"Kinesis_20131202.DescribeStreamConsumer", "Kinesis_20131202.ListStreamConsumers", "Kinesis_20131202.SubscribeToShard",
+		"Kinesis_20131202.StartStreamEncryption", "Kinesis_20131202.StopStreamEncryption",
 		"Firehose_20150804.CreateDeliveryStream", "Firehose_20150804.DeleteDeliveryStream",
 		"Firehose_20150804.DescribeDeliveryStream", "Firehose_20150804.ListDeliveryStreams",
 		"Firehose_20150804.PutRecord", "Firehose_20150804.PutRecordBatch",

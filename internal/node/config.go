@@ -13,6 +13,7 @@ import (
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/ingest"
 	"github.com/seed-462d9463/sluice/internal/certificate"
+	"github.com/seed-462d9463/sluice/internal/keyring"
 	"github.com/seed-462d9463/sluice/sinks/all"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -61,6 +62,8 @@ type Config struct {
 	Ingest   ingest.Config   `yaml:"ingest" envPrefix:"INGEST_"`
 	Buckets  all.Config      `yaml:",inline"`
 	Log      LogConfig       `yaml:"log" envPrefix:"LOG_"`
+
+	Encryption keyring.Config `yaml:"encryption" envPrefix:"ENCRYPTION_"`
 }
 
 // MemoryLimit is where the garbage collector should begin to work harder, in bytes: what the log's cache and
@@ -149,7 +152,8 @@ func (c *Config) Validate() error {
 	}
 	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()),
 		within("cors", c.CORS.Validate(len(c.Credentials) == 0)), c.Streams.Validate(), c.Fanout.Validate(),
-		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()))
+		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()),
+		within("encryption", c.validateKeys()))
 	if c.Data != "" {
 		buckets := c.buckets()
 		problems = append(problems, buckets.Validate())

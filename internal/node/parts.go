@@ -22,6 +22,7 @@ import (
 type parts struct {
 	engine   shard.Engine
 	catalog  *catalog.Catalog
+	keys     stream.Keys // nil: none are configured
 	streams  *stream.Service
 	fanout   *fanout.Service
 	buckets  sinks.Opener
@@ -58,7 +59,7 @@ func (p *parts) close(logger *slog.Logger) error {
 // provision starts the parts, each on those below it.
 func (p *parts) provision(ctx context.Context, n *Node) error {
 	for _, start := range []func(context.Context, *Node) error{
-		p.openEngine, p.openTLS, p.openCatalog, p.openStreams, p.openFanout, p.openBuckets, p.openFirehose, p.openEdge,
+		p.openEngine, p.openTLS, p.openCatalog, p.openKeys, p.openStreams, p.openFanout, p.openBuckets, p.openFirehose, p.openEdge,
 	} {
 		if err := start(ctx, n); err != nil {
 			return err
@@ -84,7 +85,7 @@ func (p *parts) openCatalog(ctx context.Context, n *Node) error {
 func (p *parts) openStreams(ctx context.Context, n *Node) error {
 	n.ready.set(false, "opening the streams")
 	s, err := stream.New(ctx, stream.Options{
-		Engine: p.engine, Catalog: p.catalog, Config: n.config.Streams,
+		Engine: p.engine, Catalog: p.catalog, Config: n.config.Streams, Keys: p.keys,
 		Logger: n.logger, Registerer: n.registry,
 	})
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 const (
 	expiredIterator    = "ExpiredIteratorException"
 	expiredNextToken   = "ExpiredNextTokenException"
+	kmsAccessDenied    = "KMSAccessDeniedException"
+	kmsNotFound        = "KMSNotFoundException"
 	internalFailure    = "InternalFailure"
 	invalidArgument    = "InvalidArgumentException"
 	limitExceeded      = "LimitExceededException"
@@ -56,6 +58,12 @@ func fault(err error, name stream.Name, shardID string) error {
 	case errors.Is(err, fanout.ErrHasConsumers):
 		return wire.Faultf(resourceInUse, "Stream %s under account %s has registered consumers. Deregister them, or set EnforceConsumerDeletion.",
 			name.Name, name.Account)
+	case errors.Is(err, stream.ErrKeyNotFound):
+		return wire.Faultf(kmsNotFound, "%s", err)
+	case errors.Is(err, stream.ErrWrongKey):
+		return wire.Faultf(kmsAccessDenied, "%s", err)
+	case errors.Is(err, stream.ErrKeyLimit):
+		return wire.Faultf(limitExceeded, "%s", err)
 	case errors.Is(err, shard.ErrTooLarge):
 		return wire.Faultf(invalidArgument, "%s", err)
 	case errors.Is(err, shard.ErrNoSpace):

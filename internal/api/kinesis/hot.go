@@ -127,7 +127,16 @@ func (out *PutRecordOutput) WriteWire(w *wire.Writer) {
 	w.Plain(out.ShardID)
 	w.Name("SequenceNumber")
 	writeSequence(w, out.Sequence)
+	writeEncryption(w, out.Encrypted)
 	w.EndObject()
+}
+
+// writeEncryption writes an EncryptionType, which AWS leaves out where nothing is encrypted.
+func writeEncryption(w *wire.Writer, encrypted bool) {
+	if encrypted {
+		w.Name("EncryptionType")
+		w.Plain(encryptionKMS)
+	}
 }
 
 func writeSequence(w *wire.Writer, n stream.SequenceNumber) {
@@ -169,6 +178,7 @@ func (out *PutRecordsOutput) WriteWire(w *wire.Writer) {
 		w.EndObject()
 	}
 	w.EndArray()
+	writeEncryption(w, out.Encrypted)
 	w.EndObject()
 }
 
@@ -200,6 +210,7 @@ func writeRecords(w *wire.Writer, sh *stream.Shard, records []shard.Record) {
 		w.Blob(r.Value)
 		w.Name("PartitionKey")
 		w.Text(r.Key)
+		writeEncryption(w, stream.Encrypted(r))
 		w.EndObject()
 	}
 	w.EndArray()

@@ -24,8 +24,9 @@ type PutRecordInput struct {
 
 // PutRecordOutput is AWS's shape of that name.
 type PutRecordOutput struct {
-	ShardID  string
-	Sequence stream.SequenceNumber
+	ShardID   string
+	Sequence  stream.SequenceNumber
+	Encrypted bool
 }
 
 // PutRecordsInput is AWS's shape of that name. The bytes lie in the request's body.
@@ -48,9 +49,10 @@ type PutRecordsEntry struct {
 
 // PutRecordsOutput is AWS's shape of that name: what became of each record.
 type PutRecordsOutput struct {
-	Results []stream.Result
-	Failed  int
-	fault   func(err error, shardID string) (code, text string)
+	Results   []stream.Result
+	Failed    int
+	Encrypted bool
+	fault     func(err error, shardID string) (code, text string)
 }
 
 // putMemory is working memory of a put that is worth keeping.
@@ -109,7 +111,7 @@ func (a *api) putRecord(ctx context.Context, c wire.Caller, in *PutRecordInput, 
 	if err := results[0].Err; err != nil {
 		return fault(err, name, results[0].ShardID)
 	}
-	out.ShardID, out.Sequence = results[0].ShardID, results[0].Sequence
+	out.ShardID, out.Sequence, out.Encrypted = results[0].ShardID, results[0].Sequence, results[0].Encrypted
 	return nil
 }
 
@@ -154,6 +156,7 @@ func (a *api) putRecords(ctx context.Context, c wire.Caller, in *PutRecordsInput
 		if out.Results[i].Err != nil {
 			out.Failed++
 		}
+		out.Encrypted = out.Encrypted || out.Results[i].Encrypted
 	}
 	logged := false // once for a request: an engine that fails refuses hundreds of records, all for the same reason
 	out.fault = func(err error, shardID string) (code, text string) {

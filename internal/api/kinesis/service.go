@@ -21,6 +21,8 @@ type Streams interface {
 	PutInto(ctx context.Context, name stream.Name, entries []stream.Entry, results []stream.Result) ([]stream.Result, error)
 	Start(ctx context.Context, name stream.Name, shardID string, at stream.StartAt) (stream.Position, error)
 	Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error)
+	StartEncryption(ctx context.Context, name stream.Name, keyID string) error
+	StopEncryption(ctx context.Context, name stream.Name) error
 	Amend(ctx context.Context, name stream.Name, change func(*stream.Settings) error) error
 
 	Usage(account, region string) stream.Usage
@@ -73,7 +75,7 @@ const (
 
 // planned are AWS's operations that are not here yet.
 var planned = []string{
-	"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy", "StartStreamEncryption", "StopStreamEncryption",
+	"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy",
 }
 
 // New returns the service.
@@ -120,6 +122,8 @@ func New(o Options) *wire.Service {
 		operation("UpdateShardCount", maxBody, a.updateShardCount),
 		operation("UpdateStreamMode", maxBody, a.updateStreamMode),
 		operation("UpdateStreamWarmThroughput", maxBody, a.updateStreamWarmThroughput),
+		operation("StartStreamEncryption", maxBody, a.startStreamEncryption),
+		operation("StopStreamEncryption", maxBody, a.stopStreamEncryption),
 	)
 	s.Codecs = append(s.Codecs, wire.CBOR{}) // the default of the SDKs for Java
 	return s

@@ -76,6 +76,7 @@ const (
 	modeProvisioned = "PROVISIONED"
 	statusActive    = "ACTIVE"
 	encryptionNone  = "NONE"
+	encryptionKMS   = "KMS"
 )
 
 func modeOf(d *stream.Description) *StreamModeDetails {
@@ -130,6 +131,7 @@ type StreamDescription struct {
 	StreamCreationTimestamp wire.Timestamp
 	EnhancedMonitoring      []EnhancedMetrics
 	EncryptionType          string
+	KeyId                   string
 }
 
 // DescribeStreamSummaryInput is AWS's shape of that name.
@@ -154,6 +156,7 @@ type StreamDescriptionSummary struct {
 	StreamCreationTimestamp wire.Timestamp
 	EnhancedMonitoring      []EnhancedMetrics
 	EncryptionType          string
+	KeyId                   string
 	OpenShardCount          int32
 	ConsumerCount           int32
 	WarmThroughput          *WarmThroughputObject

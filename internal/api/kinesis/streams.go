@@ -79,7 +79,7 @@ func (a *api) describeStream(_ context.Context, c wire.Caller, in *DescribeStrea
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		Shards: shards, HasMoreShards: more,
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
-		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionNone,
+		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionOf(&d), KeyId: d.EncryptionKey,
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (a *api) describeStreamSummary(_ context.Context, c wire.Caller, in *Descri
 		StreamName: d.Name.Name, StreamARN: arn.Stream(d.Name.Region, d.Name.Account, d.Name.Name),
 		StreamStatus: statusActive, StreamModeDetails: modeOf(&d),
 		RetentionPeriodHours: int32(d.RetentionHours), StreamCreationTimestamp: wire.At(d.Created),
-		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionNone,
+		EnhancedMonitoring: monitoringOf(&d), EncryptionType: encryptionOf(&d), KeyId: d.EncryptionKey,
 		OpenShardCount: int32(d.OpenShards), ConsumerCount: int32(consumers), WarmThroughput: warmThroughput(&d),
 		MaxRecordSizeInKiB: int32(d.MaxRecordBytes / bytesPerKiB),
 	}
