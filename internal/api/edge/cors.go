@@ -3,32 +3,26 @@ package edge
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
 
 // CORSConfig says which web pages may call the API from a browser (Fetch Standard, "CORS protocol").
 type CORSConfig struct {
-	// Origins are sites as browsers name them, https://app.example; "*" is every site. None: no page may.
+	// Origins are sites as browsers name them, https://app.example, or https://*.app.example for all below one; "*" is
+	// every site. None: no page may.
 	Origins []string `yaml:"origins" env:"ORIGINS"`
 }
 
 // Validate reports what is wrong. Without credentials, in which case open is set, not every page may call: any that a
 // user of this machine looks at could read and write.
 func (c *CORSConfig) Validate(open bool) error {
-	for _, origin := range c.Origins {
-		if origin == "*" {
-			if open {
-				return fmt.Errorf(`origins: with "*", and without credentials, any page that is looked at on this machine could ` +
-					`read and write all streams; name the sites, or set credentials`)
-			}
-			continue
-		}
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*") {
-			return fmt.Errorf(`origins: %q must be like https://app.example, without a path, or "*"`, origin)
-		}
+	if open && slices.Contains(c.Origins, "*") {
+		return fmt.Errorf(`origins: with "*", and without credentials, any page that is looked at on this machine could ` +
+			`read and write all streams; name the sites, or set credentials`)
+	}
+	if err := ValidateOrigins(c.Origins); err != nil {
+		return fmt.Errorf("origins: %w", err)
 	}
 	return nil
 }
@@ -42,18 +36,14 @@ const (
 // cors answers for the pages that may call. A nil one lets none.
 type cors struct {
 	any     bool
-	origins []string // in lower case
+	origins Origins
 }
 
 func newCORS(c CORSConfig) *cors {
 	if len(c.Origins) == 0 {
 		return nil
 	}
-	pages := &cors{any: slices.Contains(c.Origins, "*")}
-	for _, origin := range c.Origins {
-		pages.origins = append(pages.origins, strings.ToLower(origin))
-	}
-	return pages
+	return &cors{any: slices.Contains(c.Origins, "*"), origins: NewOrigins(c.Origins)}
 }
 
 // share lets the page that makes a request read the answer, and tells whether it may. Credentials of the browser's are
@@ -65,7 +55,7 @@ func (c *cors) share(header http.Header, r *http.Request) bool {
 	}
 	if !c.any {
 		header.Add("Vary", "Origin")
-		if !slices.Contains(c.origins, strings.ToLower(origin)) {
+		if !c.origins.Allow(origin) {
 			return false
 		}
 		header.Set("Access-Control-Allow-Origin", origin)

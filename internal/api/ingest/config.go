@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/seed-462d9463/sluice/internal/api/edge"
 )
 
 // Config is what an operator sets for ingestion by HTTP.
@@ -62,7 +64,7 @@ func (c *Config) Validate() error {
 	if c.MaxBodyBytes < leastMaxBodyBytes || c.MaxBodyBytes > mostMaxBodyBytes {
 		problems = append(problems, fmt.Errorf("max_body_bytes: %d, must be from %d to %d", c.MaxBodyBytes, leastMaxBodyBytes, mostMaxBodyBytes))
 	}
-	if err := validateOrigins(c.Origins); err != nil {
+	if err := edge.ValidateOrigins(c.Origins); err != nil {
 		problems = append(problems, fmt.Errorf("origins: %w", err))
 	}
 	names, secrets := map[string]bool{}, map[digest]bool{}
@@ -101,7 +103,7 @@ func (k *Key) validateScope() error {
 			problems = append(problems, fmt.Errorf(`streams: %q is no stream's name, with "*" or without`, pattern))
 		}
 	}
-	if err := validateOrigins(k.Origins); err != nil {
+	if err := edge.ValidateOrigins(k.Origins); err != nil {
 		problems = append(problems, fmt.Errorf("origins: %w", err))
 	}
 	for _, rate := range []struct {

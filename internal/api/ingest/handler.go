@@ -80,7 +80,7 @@ func New(o Options) (*Ingestion, error) {
 			return nil, err
 		}
 		in.keys.senders = append(in.keys.senders, &sender{
-			name: k.Name, digest: secret, streams: k.Streams, origins: newOrigins(k.Origins),
+			name: k.Name, digest: secret, streams: k.Streams, origins: edge.NewOrigins(k.Origins),
 			account: cmp.Or(k.Account, o.Account), region: cmp.Or(k.Region, o.Region),
 			limit:   limit{recordsPerSecond: k.RecordsPerSecond, bytesPerSecond: k.BytesPerSecond},
 			metrics: m.of(k.Name),
@@ -88,7 +88,7 @@ func New(o Options) (*Ingestion, error) {
 	}
 	if o.Open && len(o.Config.Keys) == 0 {
 		in.keys.everybody = &sender{
-			origins: newOrigins(o.Config.Origins), account: o.Account, region: o.Region, metrics: m.of(""),
+			origins: edge.NewOrigins(o.Config.Origins), account: o.Account, region: o.Region, metrics: m.of(""),
 		}
 	}
 	return in, nil

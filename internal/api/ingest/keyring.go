@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"path"
 	"strings"
+
+	"github.com/seed-462d9463/sluice/internal/api/edge"
 )
 
 // digest is the SHA-256 of an API key. No key is kept longer than its digest takes to be made.
@@ -19,7 +21,7 @@ type sender struct {
 	name    string // of the key; "" for everybody
 	digest  digest
 	streams []string // patterns; none for any stream
-	origins origins
+	origins edge.Origins
 	account string
 	region  string
 	limit   limit
@@ -38,7 +40,7 @@ func (s *sender) mayWriteTo(stream string) bool {
 
 // mayUseFrom tells whether pages of a site may write. Without a key a page of this machine may.
 func (s *sender) mayUseFrom(site string) bool {
-	return s.origins.allow(site) || s.name == "" && local(site)
+	return s.origins.Allow(site) || s.name == "" && local(site)
 }
 
 // keyring knows all senders.

@@ -176,7 +176,7 @@ func TestWithoutKeysOnlyPagesOfThisMachineMayWrite(t *testing.T) {
 func TestWrongSettingsAreToldAndKeysAreNot(t *testing.T) {
 	good := func() ingest.Config {
 		c := ingest.DefaultConfig()
-		c.Keys = []ingest.Key{{Name: "web", Key: webKey, Streams: []string{"a", "b-*"}, Origins: []string{"*", "null", "https://a.example", "http://*.b.example:81"}}}
+		c.Keys = []ingest.Key{{Name: "web", Key: webKey, Streams: []string{"a", "b-*"}, Origins: []string{"*", "https://a.example", "http://*.b.example:81"}}}
 		return c
 	}
 	c := good()
@@ -198,6 +198,7 @@ func TestWrongSettingsAreToldAndKeysAreNot(t *testing.T) {
 		"streams: \"[a]\"":                func(c *ingest.Config) { c.Keys[0].Streams = []string{"[a]"} },
 		"origins: \"https://a.example/":   func(c *ingest.Config) { c.Keys[0].Origins = []string{"https://a.example/"} },
 		"origins: \"https://a.*":          func(c *ingest.Config) { c.Keys[0].Origins = []string{"https://a.*"} },
+		"origins: \"null\"":               func(c *ingest.Config) { c.Keys[0].Origins = []string{"null"} },
 		"records_per_second: -1":          func(c *ingest.Config) { c.Keys[0].RecordsPerSecond = -1 },
 		"bytes_per_second: -1":            func(c *ingest.Config) { c.Keys[0].BytesPerSecond = -1 },
 		"account: \"1\"":                  func(c *ingest.Config) { c.Keys[0].Account = "1" },
