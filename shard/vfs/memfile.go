@@ -1,9 +1,9 @@
 package vfs
 
 import (
+	"bytes"
 	"io"
 	"io/fs"
-	"slices"
 	"syscall"
 )
 
@@ -25,6 +25,9 @@ type memPage struct {
 	bytes *[pageBytes]byte // nil for zeros, so that zero-filled files cost nothing
 	own   bool             // nobody else has it; else it must not be written to
 }
+
+// zeros are a page's. Nobody writes to them.
+var zeros [pageBytes]byte
 
 func newMemData() *memData { return &memData{old: map[int64][]byte{}, lost: map[int64][]byte{}} }
 
@@ -52,7 +55,7 @@ func (d *memData) store(p []byte, off int64) {
 		}
 		page := &d.pages[i]
 		switch {
-		case page.bytes == nil && slices.ContainsFunc(p[:n], func(b byte) bool { return b != 0 }):
+		case page.bytes == nil && !bytes.Equal(p[:n], zeros[:n]):
 			*page = memPage{bytes: new([pageBytes]byte), own: true}
 		case page.bytes != nil && !page.own:
 			b := *page.bytes
@@ -86,8 +89,11 @@ func (d *memData) remember(sector int64) {
 		delete(d.lost, sector)
 		return
 	}
-	before := make([]byte, sectorBytes)
-	d.readAt(before, sector*sectorBytes)
+	before := zeros[:sectorBytes:sectorBytes]
+	if i := sector * sectorBytes / pageBytes; i < int64(len(d.pages)) && d.pages[i].bytes != nil {
+		before = make([]byte, sectorBytes)
+		d.readAt(before, sector*sectorBytes)
+	}
 	d.old[sector] = before
 }
 
