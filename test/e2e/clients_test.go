@@ -34,7 +34,7 @@ type cli struct {
 
 func startCLI(t *testing.T, s *server) cli {
 	t.Helper()
-	in, out := converser(t, s.endpoint(), region, []string{"AWS_PAGER="}, tool(t, "venv/bin/python"), "clients/python/cli_client.py")
+	in, out := converser(t, place{endpoint: s.endpoint(), region: region}, []string{"AWS_PAGER="}, tool(t, "venv/bin/python"), "clients/python/cli_client.py")
 	t.Log(hear[reply](t, out).Ready)
 	return cli{t, s, in, out}
 }

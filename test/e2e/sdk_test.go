@@ -18,6 +18,13 @@ import (
 // object is a request, an answer or a part of one, with AWS's names of members; clients/clients.md tells the rest.
 type object = map[string]any
 
+// place is where a client finds the server. All of it is configuration of the endpoint.
+type place struct {
+	endpoint, region string
+	ca               string        // file with the certificate that it must trust, or ""
+	truststore       func() string // the same for Java
+}
+
 // sdk is one of AWS's SDKs in a program of its own, which calls what it is told to.
 type sdk struct {
 	t      *testing.T
@@ -46,21 +53,24 @@ type reply struct {
 const patience = 3 * time.Minute
 
 // startSDK runs a client's program against a server.
-func startSDK(t *testing.T, endpoint, region string, env []string, program string, args ...string) *sdk {
+func startSDK(t *testing.T, p place, env []string, program string, args ...string) *sdk {
 	t.Helper()
-	in, out := converser(t, endpoint, region, env, program, args...)
-	return newSDK(t, endpoint, region, in, out)
+	in, out := converser(t, p, env, program, args...)
+	return newSDK(t, p, in, out)
 }
 
 // converser runs a program that is told by lines on its standard input what to do to a server, and answers on its
 // standard output. It has what an AWS client reads of its environment.
-func converser(t *testing.T, endpoint, region string, env []string, program string, args ...string) (io.WriteCloser, *bufio.Reader) {
+func converser(t *testing.T, p place, env []string, program string, args ...string) (io.WriteCloser, *bufio.Reader) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(cleanEnv(), env...)
-	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
-		"AWS_REGION="+region, "AWS_DEFAULT_REGION="+region, "AWS_EC2_METADATA_DISABLED=true")
+	cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+p.endpoint, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
+		"AWS_REGION="+p.region, "AWS_DEFAULT_REGION="+p.region, "AWS_EC2_METADATA_DISABLED=true")
+	if p.ca != "" {
+		cmd.Env = append(cmd.Env, "AWS_CA_BUNDLE="+p.ca, "NODE_EXTRA_CA_CERTS="+p.ca)
+	}
 	printed := &safeBuffer{}
 	cmd.Stderr = printed
 	in := must(cmd.StdinPipe())(t)
@@ -103,9 +113,9 @@ func hear[T any](t testing.TB, out *bufio.Reader) (heard T) {
 	return heard
 }
 
-func newSDK(t *testing.T, endpoint, region string, in io.Writer, out *bufio.Reader) *sdk {
+func newSDK(t *testing.T, p place, in io.Writer, out *bufio.Reader) *sdk {
 	t.Helper()
-	c := &sdk{t: t, server: endpoint, region: region, in: in, out: out, called: map[string]bool{}}
+	c := &sdk{t: t, server: p.endpoint, region: p.region, in: in, out: out, called: map[string]bool{}}
 	t.Log(c.read().Ready)
 	return c
 }
@@ -172,7 +182,7 @@ func (c *sdk) wait(waiter, stream string) {
 // other is the tests' own client, in the same region, for what is to happen beside the client under test or is to be
 // compared with what that one says.
 func (c *sdk) other() *kinesis.Client {
-	return kinesis.NewFromConfig(sdkConfig(c.server, c.region))
+	return kinesis.NewFromConfig(sdkConfig(c.t, place{endpoint: c.server, region: c.region}))
 }
 
 func (c *sdk) arn(resource string) string {

@@ -2,17 +2,21 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -21,11 +25,11 @@ import (
 )
 
 // startGoSDK is startSDK for the AWS SDK for Go 2, which runs in the test's own process.
-func startGoSDK(t *testing.T, endpoint, region string) *sdk {
+func startGoSDK(t *testing.T, p place) *sdk {
 	t.Helper()
 	fromTest, in := io.Pipe()
 	out, toTest := io.Pipe()
-	speaker := &goSDK{client: kinesis.NewFromConfig(sdkConfig(endpoint, region)), out: json.NewEncoder(toTest)}
+	speaker := &goSDK{client: kinesis.NewFromConfig(sdkConfig(t, p)), out: json.NewEncoder(toTest)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -37,14 +41,31 @@ func startGoSDK(t *testing.T, endpoint, region string) *sdk {
 		out.Close()
 		<-ended
 	})
-	return newSDK(t, endpoint, region, in, bufio.NewReader(out))
+	return newSDK(t, p, in, bufio.NewReader(out))
 }
 
 // sdkConfig leaves all but the endpoint and the credentials to the SDK.
-func sdkConfig(endpoint, region string) aws.Config {
-	return aws.Config{
-		Region: region, BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
+func sdkConfig(t testing.TB, p place) aws.Config {
+	t.Helper()
+	config := aws.Config{
+		Region: p.region, BaseEndpoint: &p.endpoint, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 	}
+	if p.ca != "" { // SSL_CERT_FILE would be for all clients in this process
+		config.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(transport *http.Transport) {
+			transport.TLSClientConfig.RootCAs = trust(t, p.ca)
+		})
+	}
+	return config
+}
+
+// trust is the certificate of a file.
+func trust(t testing.TB, ca string) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(must(os.ReadFile(ca))(t)) {
+		t.Fatalf("no certificate in %s", ca)
+	}
+	return pool
 }
 
 // goSDK does what the programs in clients do.

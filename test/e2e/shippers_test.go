@@ -5,10 +5,10 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -30,10 +30,13 @@ import (
 // plugins: headers in their order and case, bodies without a space. They look at answers in their own ways.
 
 func TestTheRequestsOfLogShippersAreAnsweredAsTheyExpect(t *testing.T) {
-	s := startServer(t)
-	k := s.kinesis()
+	s := newServer(t)
+	s.env = append(s.env, "SLUICE_TLS_SELF_SIGNED=true") // Fluent Bit speaks TLS only
+	s.start()
+	config := sdkConfig(t, place{endpoint: "https://" + s.listen, region: region, ca: s.ca()})
+	k := kinesis.NewFromConfig(config)
 	must(k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("logs"), ShardCount: aws.Int32(1)}))(t)
-	must(s.firehose().CreateDeliveryStream(t.Context(), &firehose.CreateDeliveryStreamInput{
+	must(firehose.NewFromConfig(config).CreateDeliveryStream(t.Context(), &firehose.CreateDeliveryStreamInput{
 		DeliveryStreamName: aws.String("logs"),
 		ExtendedS3DestinationConfiguration: &firehosetypes.ExtendedS3DestinationConfiguration{
 			RoleARN: aws.String(roleARN), BucketARN: aws.String("arn:aws:s3:::logs"),
@@ -76,7 +79,7 @@ func TestTheRequestsOfLogShippersAreAnsweredAsTheyExpect(t *testing.T) {
 func ship(t *testing.T, s *server, file string) (status int, body string) {
 	t.Helper()
 	request := shipment(t, s.listen, file)
-	conn := must(s.dial())(t)
+	conn := must(tls.Dial("tcp", s.listen, &tls.Config{RootCAs: trust(t, s.ca())}))(t)
 	defer conn.Close()
 	must(conn.Write(request))(t)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -86,9 +89,6 @@ func ship(t *testing.T, s *server, file string) (status int, body string) {
 	defer response.Body.Close()
 	return response.StatusCode, string(must(io.ReadAll(response.Body))(t))
 }
-
-// dial connects to the server's address for its services.
-func (s *server) dial() (net.Conn, error) { return net.Dial("tcp", s.listen) }
 
 var authorization = regexp.MustCompile(`\{authorization (\S+) (\S+)\}`)
 
