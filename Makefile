@@ -12,9 +12,8 @@ TESTFLAGS   ?=
 POINTS      ?= 100000
 DEMO        ?= --records 500000
 
-# Packages whose tests start brokers, stores and servers: one at a time, or they would wait for one another. The journal's
-# take longest, so they begin first.
-CROWDED     := /shard/kafka|/test/
+# Packages whose tests take longest begin first, so that all cores are busy to the end.
+LONGEST     := ./test/e2e ./shard/journal ./shard/kafka ./shard/kafka/kafkatest
 
 # Pinned: a new version is a change like any other.
 MINIO_VERSION         := v0.0.0-20260212201848-7aac2a2c5b7c
@@ -58,8 +57,7 @@ test: ## install what the tests need, vet, lint, run all tests with the race det
 	$(MAKE) -j 2 tools
 	go vet ./...
 	$(TOOLS)/bin/golangci-lint run
-	go test -race -timeout 60m $(TESTFLAGS) ./shard/journal $$(go list ./... | grep -vE '$(CROWDED)|/shard/journal$$')
-	go test -race -timeout 60m -p 1 $(TESTFLAGS) $$(go list ./... | grep -E '$(CROWDED)')
+	go test -race -timeout 60m $(TESTFLAGS) $(LONGEST) $$(go list ./... | grep -vE '$(subst $() ,|,$(LONGEST:.%=%$$))')
 
 .PHONY: tools
 tools: $(MINIO) $(KAFKA) $(JAVA_SDK) $(VENV) $(JAVASCRIPT) chromium $(LINT) ## install MinIO, Kafka, golangci-lint and AWS's clients under .tools

@@ -17,6 +17,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed-462d9463/sluice/test/loopback"
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 			e.Defer(func() { _ = taken.Close() })
 			e.Setenv("TAKEN", taken.Addr().String())
 			for _, name := range []string{"LISTEN", "ADMIN", "LISTEN2", "ADMIN2"} {
-				address, err := freeAddress()
+				address, err := loopback.FreeAddress()
 				if err != nil {
 					return err
 				}
@@ -51,14 +53,6 @@ func TestCommandLine(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // exits CODE COMMAND… runs a command and wants that exit code.

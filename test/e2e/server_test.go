@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/seed-462d9463/sluice/test/loopback"
 )
 
 // binary is the sluice that the tests run, built once by TestMain.
@@ -251,12 +252,7 @@ func cleanEnv() []string {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return must(loopback.FreeAddress())(t)
 }
 
 // eventually polls until check passes, and gives up after two minutes.

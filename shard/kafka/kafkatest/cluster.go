@@ -17,6 +17,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-462d9463/sluice/test/loopback"
 )
 
 // Options say what a cluster is like.
@@ -93,7 +95,7 @@ func prepare(dir string, found tools, options Options) (*Cluster, error) {
 		}
 	}
 	listeners := append([]Listener{controller}, options.listeners()...)
-	addresses, err := freeAddresses(options.Brokers * len(listeners))
+	addresses, err := loopback.FreeAddresses(options.Brokers * len(listeners))
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
-package kafkatest
+// Package loopback finds addresses on this machine for the servers that tests start.
+package loopback
 
 import (
 	"context"
@@ -9,15 +10,24 @@ import (
 )
 
 // Ports come from below the range that systems give to outgoing connections and to listeners on port 0 (from 32768
-// on Linux, from 49152 elsewhere): nobody takes a broker's while it is away, and it comes back to the same.
+// on Linux, from 49152 elsewhere): nobody takes a server's while it is away, and it comes back to the same.
 const (
 	firstPort = 10_000
 	lastPort  = 32_000
 )
 
-// freeAddresses are addresses on the loopback interface that nobody listens on at the moment, chosen at random, so
-// that test processes beside this one choose others. One may be taken all the same before a broker comes to it.
-func freeAddresses(n int) ([]string, error) {
+// FreeAddress is FreeAddresses for one.
+func FreeAddress() (string, error) {
+	addresses, err := FreeAddresses(1)
+	if err != nil {
+		return "", err
+	}
+	return addresses[0], nil
+}
+
+// FreeAddresses are addresses on the loopback interface that nobody listens on at the moment, chosen at random, so
+// that test processes beside this one choose others. One may be taken all the same before a server comes to it.
+func FreeAddresses(n int) ([]string, error) {
 	chosen := map[string]bool{}
 	var addresses []string
 	var config net.ListenConfig
