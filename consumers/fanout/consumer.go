@@ -20,6 +20,7 @@ type Consumer struct {
 	ID       string // tells the consumer from others that have had its name
 	Created  time.Time
 	Tags     map[string]string
+	Policy   string // whom else the owner lets use it, a document of the API's; "" without one
 
 	revision int64
 }
@@ -40,11 +41,12 @@ type document struct {
 	StreamID string            `json:"streamId"`
 	Created  int64             `json:"created"` // milliseconds since 1970
 	Tags     map[string]string `json:"tags,omitempty"`
+	Policy   string            `json:"policy,omitempty"`
 }
 
 func (c *Consumer) document() document {
 	return document{
-		Format: documentFormat, ID: c.ID, StreamID: c.StreamID, Created: c.Created.UnixMilli(), Tags: c.Tags,
+		Format: documentFormat, ID: c.ID, StreamID: c.StreamID, Created: c.Created.UnixMilli(), Tags: c.Tags, Policy: c.Policy,
 	}
 }
 
@@ -64,7 +66,7 @@ func decode(e catalog.Entry) (Consumer, error) {
 	}
 	return Consumer{
 		Stream:   stream.Name{Account: e.Key.Account, Region: e.Key.Region, Name: streamName},
-		StreamID: doc.StreamID, Name: name, ID: doc.ID, Created: time.UnixMilli(doc.Created).UTC(), Tags: doc.Tags,
+		StreamID: doc.StreamID, Name: name, ID: doc.ID, Created: time.UnixMilli(doc.Created).UTC(), Tags: doc.Tags, Policy: doc.Policy,
 		revision: e.Revision,
 	}, nil
 }

@@ -103,6 +103,18 @@ func (s *Service) SetTags(ctx context.Context, c Consumer, change func(tags map[
 	})
 }
 
+// SetPolicy gives a consumer the policy that change makes of the one that it has. Errors: ErrNotFound, and those of change.
+func (s *Service) SetPolicy(ctx context.Context, c Consumer, change func(before string) (string, error)) (Consumer, error) {
+	return s.change(c, func(current Consumer) (catalog.Entry, error) {
+		policy, err := change(current.Policy)
+		if err != nil {
+			return catalog.Entry{}, err
+		}
+		current.Policy = policy
+		return s.catalog.Put(ctx, keyOf(c.Stream, c.Name), current.document(), current.revision)
+	})
+}
+
 // change changes a consumer as it is in the catalog, again when somebody else did so meanwhile.
 func (s *Service) change(c Consumer, do func(current Consumer) (catalog.Entry, error)) (Consumer, error) {
 	for {

@@ -60,7 +60,7 @@ func DeliveryStream(region, account, name string) string {
 // Parse takes an ARN apart. False: it does not have the parts that String writes.
 func Parse(text string) (Name, bool) {
 	parts := strings.SplitN(text, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") || !isAccount(parts[4]) {
+	if len(parts) != 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") || !IsAccount(parts[4]) {
 		return Name{}, false
 	}
 	kind, name, ok := strings.Cut(parts[5], "/")
@@ -70,7 +70,8 @@ func Parse(text string) (Name, bool) {
 	return Name{Service: parts[2], Region: parts[3], Account: parts[4], Type: kind, Name: name}, true
 }
 
-func isAccount(text string) bool {
+// IsAccount tells whether a text is the number of an account.
+func IsAccount(text string) bool {
 	return len(text) == 12 && strings.Trim(text, "0123456789") == ""
 }
 

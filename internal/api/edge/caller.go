@@ -29,7 +29,10 @@ func (h *Handler) authenticate(r *http.Request, x *exchange) (*sigv4.Signature, 
 		return nil, err
 	}
 	x.accessKey = signature.AccessKey()
-	x.caller = wire.Caller{Account: signature.Account(), Region: signature.Region()}
+	x.caller = wire.Caller{
+		Account: signature.Account(), Region: signature.Region(),
+		Verified: true, Address: r.RemoteAddr, Secure: r.TLS != nil,
+	}
 	if !validRegion(x.caller.Region) {
 		return nil, wire.Faultf("InvalidSignatureException", "Credential should be scoped to a valid region. ")
 	}

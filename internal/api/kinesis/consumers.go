@@ -110,6 +110,9 @@ func (a *api) registerStreamConsumer(ctx context.Context, c wire.Caller, in *Reg
 	if err != nil {
 		return err
 	}
+	if _, err := addTags(name, nil, in.Tags); err != nil {
+		return err
+	}
 	consumer, err := a.consumers.Register(ctx, name, *in.ConsumerName, in.Tags)
 	if err != nil {
 		return consumerFault(err, name, *in.ConsumerName)
@@ -134,7 +137,7 @@ func (a *api) consumer(c wire.Caller, streamARN, consumerName, byARN *string) (f
 		}
 		name = stream.Name{Account: n.Stream.Account, Region: n.Stream.Region, Name: n.Stream.Name}
 		consumer, created = n.Consumer, n.Created
-		if name.Account != c.Account || name.Region != c.Region {
+		if !acts(c, name) {
 			return fanout.Consumer{}, consumerNotFound(name, consumer)
 		}
 	case streamARN != nil && consumerName != nil:

@@ -12,6 +12,7 @@ import (
 
 // AWS's error codes.
 const (
+	accessDenied       = "AccessDeniedException"
 	expiredIterator    = "ExpiredIteratorException"
 	expiredNextToken   = "ExpiredNextTokenException"
 	kmsAccessDenied    = "KMSAccessDeniedException"

@@ -24,7 +24,7 @@ func parseStreamARN(text string) (arn.Name, bool) {
 }
 
 // resolve is the stream that a request names by name, by ARN, or by both, of which the rules have been checked. A
-// stream of another account or region is not here.
+// stream of another region is not here, and one of another account only if the caller may use it.
 func resolve(c wire.Caller, name, streamARN *string) (stream.Name, error) {
 	n := stream.Name{Account: c.Account, Region: c.Region}
 	if name != nil {
@@ -40,9 +40,9 @@ func resolve(c wire.Caller, name, streamARN *string) (stream.Name, error) {
 	if name != nil && *name != parsed.Name {
 		return stream.Name{}, wire.Faultf(invalidArgument, "StreamName %s and StreamARN %s name different streams.", *name, *streamARN)
 	}
-	n.Name = parsed.Name
-	if parsed.Account != c.Account || parsed.Region != c.Region || !isName(parsed.Name) || len(parsed.Name) > stream.MaxNameLength {
-		return stream.Name{}, notFound(stream.Name{Account: parsed.Account, Region: parsed.Region, Name: parsed.Name})
+	n = stream.Name{Account: parsed.Account, Region: parsed.Region, Name: parsed.Name}
+	if !acts(c, n) || !isName(n.Name) || len(n.Name) > stream.MaxNameLength {
+		return stream.Name{}, notFound(n)
 	}
 	return n, nil
 }

@@ -92,6 +92,10 @@ func (a *api) putRecord(ctx context.Context, c wire.Caller, in *PutRecordInput, 
 	if err := in.check(); err != nil {
 		return err
 	}
+	c, err := a.authorize(c, "PutRecord", in.StreamARN)
+	if err != nil {
+		return err
+	}
 	name, err := resolve(c, in.StreamName, in.StreamARN)
 	if err != nil {
 		return err
@@ -131,6 +135,10 @@ func (a *api) checkOrdering(name stream.Name, text *string) error {
 
 func (a *api) putRecords(ctx context.Context, c wire.Caller, in *PutRecordsInput, out *PutRecordsOutput) error {
 	if err := in.check(); err != nil {
+		return err
+	}
+	c, err := a.authorize(c, "PutRecords", in.StreamARN)
+	if err != nil {
 		return err
 	}
 	name, err := resolve(c, in.StreamName, in.StreamARN)

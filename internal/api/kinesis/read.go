@@ -164,9 +164,13 @@ func (a *api) getRecords(ctx context.Context, c wire.Caller, in *GetRecordsInput
 	if err != nil {
 		return err
 	}
-	name := stream.Name{Account: c.Account, Region: c.Region, Name: it.name}
+	c, err = a.authorize(c, "GetRecords", in.StreamARN)
+	if err != nil {
+		return err
+	}
+	name := stream.Name{Account: ownerOf(c), Region: c.Region, Name: it.name}
 	if in.StreamARN != nil {
-		if n, _ := arn.Parse(*in.StreamARN); n.Name != name.Name || n.Account != c.Account || n.Region != c.Region {
+		if n, _ := arn.Parse(*in.StreamARN); n.Name != name.Name || n.Account != name.Account || n.Region != c.Region {
 			return wire.Faultf(invalidArgument, "The ShardIterator is not one of the stream %s.", *in.StreamARN)
 		}
 	}

@@ -41,6 +41,8 @@ type Consumers interface {
 	Register(ctx context.Context, name stream.Name, consumer string, tags map[string]string) (fanout.Consumer, error)
 	Deregister(ctx context.Context, c fanout.Consumer) error
 	Consumer(name stream.Name, consumer string) (fanout.Consumer, error)
+	SetTags(ctx context.Context, c fanout.Consumer, change func(tags map[string]string) (map[string]string, error)) (fanout.Consumer, error)
+	SetPolicy(ctx context.Context, c fanout.Consumer, change func(before string) (string, error)) (fanout.Consumer, error)
 	Consumers(d *stream.Description, after string, limit int) (consumers []fanout.Consumer, more bool, err error)
 	Count(d *stream.Description) (int, error)
 	DeleteStream(ctx context.Context, name stream.Name, enforce bool) error
@@ -65,6 +67,7 @@ type api struct {
 	consumers Consumers
 	logger    *slog.Logger
 	now       func() time.Time
+	policies  policyCache
 }
 
 // Bodies of requests, in bytes. Ten MiB of data are fourteen in base64, and keys may have escapes.
@@ -72,11 +75,6 @@ const (
 	maxBody    = 2 << 20
 	maxPutBody = 16 << 20
 )
-
-// planned are AWS's operations that are not here yet.
-var planned = []string{
-	"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy",
-}
 
 // New returns the service.
 func New(o Options) *wire.Service {
@@ -87,53 +85,58 @@ func New(o Options) *wire.Service {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	s := wire.NewService("kinesis", "Kinesis_20131202", planned,
-		operation("CreateStream", maxBody, a.createStream),
-		operation("DeleteStream", maxBody, a.deleteStream),
-		operation("DescribeStream", maxBody, a.describeStream),
-		operation("DescribeStreamSummary", maxBody, a.describeStreamSummary),
-		operation("ListStreams", maxBody, a.listStreams),
-		operation("ListShards", maxBody, a.listShards),
+	s := wire.NewService("kinesis", "Kinesis_20131202", nil,
+		operation(a, "CreateStream", maxBody, a.createStream),
+		operation(a, "DeleteStream", maxBody, a.deleteStream),
+		operation(a, "DescribeStream", maxBody, a.describeStream),
+		operation(a, "DescribeStreamSummary", maxBody, a.describeStreamSummary),
+		operation(a, "ListStreams", maxBody, a.listStreams),
+		operation(a, "ListShards", maxBody, a.listShards),
 		wire.NewOperation("PutRecord", maxPutBody, a.putRecord),
 		wire.NewOperation("PutRecords", maxPutBody, a.putRecords),
-		operation("GetShardIterator", maxBody, a.getShardIterator),
-		operation("RegisterStreamConsumer", maxBody, a.registerStreamConsumer),
-		operation("DeregisterStreamConsumer", maxBody, a.deregisterStreamConsumer),
-		operation("DescribeStreamConsumer", maxBody, a.describeStreamConsumer),
-		operation("ListStreamConsumers", maxBody, a.listStreamConsumers),
-		streamOperation("SubscribeToShard", maxBody, "SubscribeToShardEvent", a.subscribeToShard),
+		operation(a, "GetShardIterator", maxBody, a.getShardIterator),
+		operation(a, "RegisterStreamConsumer", maxBody, a.registerStreamConsumer),
+		operation(a, "DeregisterStreamConsumer", maxBody, a.deregisterStreamConsumer),
+		operation(a, "DescribeStreamConsumer", maxBody, a.describeStreamConsumer),
+		operation(a, "ListStreamConsumers", maxBody, a.listStreamConsumers),
+		streamOperation(a, "SubscribeToShard", maxBody, "SubscribeToShardEvent", a.subscribeToShard),
 		wire.NewOperation("GetRecords", maxBody, a.getRecords),
-		operation("AddTagsToStream", maxBody, a.addTagsToStream),
-		operation("RemoveTagsFromStream", maxBody, a.removeTagsFromStream),
-		operation("ListTagsForStream", maxBody, a.listTagsForStream),
-		operation("TagResource", maxBody, a.tagResource),
-		operation("UntagResource", maxBody, a.untagResource),
-		operation("ListTagsForResource", maxBody, a.listTagsForResource),
-		operation("IncreaseStreamRetentionPeriod", maxBody, a.increaseRetention),
-		operation("DecreaseStreamRetentionPeriod", maxBody, a.decreaseRetention),
-		operation("UpdateMaxRecordSize", maxBody, a.updateMaxRecordSize),
-		operation("EnableEnhancedMonitoring", maxBody, a.enableMonitoring),
-		operation("DisableEnhancedMonitoring", maxBody, a.disableMonitoring),
-		operation("DescribeLimits", maxBody, a.describeLimits),
-		operation("DescribeAccountSettings", maxBody, a.describeAccountSettings),
-		operation("UpdateAccountSettings", maxBody, a.updateAccountSettings),
-		operation("SplitShard", maxBody, a.splitShard),
-		operation("MergeShards", maxBody, a.mergeShards),
-		operation("UpdateShardCount", maxBody, a.updateShardCount),
-		operation("UpdateStreamMode", maxBody, a.updateStreamMode),
-		operation("UpdateStreamWarmThroughput", maxBody, a.updateStreamWarmThroughput),
-		operation("StartStreamEncryption", maxBody, a.startStreamEncryption),
-		operation("StopStreamEncryption", maxBody, a.stopStreamEncryption),
+		operation(a, "AddTagsToStream", maxBody, a.addTagsToStream),
+		operation(a, "RemoveTagsFromStream", maxBody, a.removeTagsFromStream),
+		operation(a, "ListTagsForStream", maxBody, a.listTagsForStream),
+		operation(a, "TagResource", maxBody, a.tagResource),
+		operation(a, "UntagResource", maxBody, a.untagResource),
+		operation(a, "ListTagsForResource", maxBody, a.listTagsForResource),
+		operation(a, "PutResourcePolicy", maxBody, a.putResourcePolicy),
+		operation(a, "GetResourcePolicy", maxBody, a.getResourcePolicy),
+		operation(a, "DeleteResourcePolicy", maxBody, a.deleteResourcePolicy),
+		operation(a, "IncreaseStreamRetentionPeriod", maxBody, a.increaseRetention),
+		operation(a, "DecreaseStreamRetentionPeriod", maxBody, a.decreaseRetention),
+		operation(a, "UpdateMaxRecordSize", maxBody, a.updateMaxRecordSize),
+		operation(a, "EnableEnhancedMonitoring", maxBody, a.enableMonitoring),
+		operation(a, "DisableEnhancedMonitoring", maxBody, a.disableMonitoring),
+		operation(a, "DescribeLimits", maxBody, a.describeLimits),
+		operation(a, "DescribeAccountSettings", maxBody, a.describeAccountSettings),
+		operation(a, "UpdateAccountSettings", maxBody, a.updateAccountSettings),
+		operation(a, "SplitShard", maxBody, a.splitShard),
+		operation(a, "MergeShards", maxBody, a.mergeShards),
+		operation(a, "UpdateShardCount", maxBody, a.updateShardCount),
+		operation(a, "UpdateStreamMode", maxBody, a.updateStreamMode),
+		operation(a, "UpdateStreamWarmThroughput", maxBody, a.updateStreamWarmThroughput),
+		operation(a, "StartStreamEncryption", maxBody, a.startStreamEncryption),
+		operation(a, "StopStreamEncryption", maxBody, a.stopStreamEncryption),
 	)
 	s.Codecs = append(s.Codecs, wire.CBOR{}) // the default of the SDKs for Java
 	return s
 }
 
-// operation makes an operation of a function that is called when the input is what the rules say that it must be.
-func operation[I, O any](name string, maxBody int, do func(ctx context.Context, c wire.Caller, in *I, out *O) error) *wire.Operation {
-	check := wire.Rules[I](inputRules[name])
+// operation makes an operation of a function that is called when the input is what the rules say that it must be, and the
+// caller may do it.
+func operation[I, O any](a *api, name string, maxBody int, do func(ctx context.Context, c wire.Caller, in *I, out *O) error) *wire.Operation {
+	admit := admission[I](a, name)
 	return wire.NewOperation(name, maxBody, func(ctx context.Context, c wire.Caller, in *I, out *O) error {
-		if err := check(in); err != nil {
+		c, err := admit(c, in)
+		if err != nil {
 			return err
 		}
 		return do(ctx, c, in, out)
@@ -141,13 +144,26 @@ func operation[I, O any](name string, maxBody int, do func(ctx context.Context, 
 }
 
 // streamOperation is operation for an answer that goes on.
-func streamOperation[I, E any](name string, maxBody int, event string,
+func streamOperation[I, E any](a *api, name string, maxBody int, event string,
 	open func(ctx context.Context, c wire.Caller, in *I) (wire.Source[E], error)) *wire.Operation {
-	check := wire.Rules[I](inputRules[name])
+	admit := admission[I](a, name)
 	return wire.NewStreamOperation(name, maxBody, event, func(ctx context.Context, c wire.Caller, in *I) (wire.Source[E], error) {
-		if err := check(in); err != nil {
+		c, err := admit(c, in)
+		if err != nil {
 			return nil, err
 		}
 		return open(ctx, c, in)
 	})
+}
+
+// admission is what comes before every operation: is the input right, and may the caller do it? In this order, as on AWS.
+func admission[I any](a *api, name string) func(c wire.Caller, in *I) (wire.Caller, error) {
+	check := wire.Rules[I](inputRules[name])
+	resourceARN, _ := subjectOf[I]()
+	return func(c wire.Caller, in *I) (wire.Caller, error) {
+		if err := check(in); err != nil {
+			return c, err
+		}
+		return a.authorize(c, name, resourceARN(in))
+	}
 }

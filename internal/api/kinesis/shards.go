@@ -2,8 +2,10 @@ package kinesis
 
 import (
 	"context"
+	"strings"
 	"time"
 
+	"github.com/seed-462d9463/sluice/internal/api/arn"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -162,7 +164,18 @@ func (a *api) listMoreShards(c wire.Caller, in *ListShardsInput, out *ListShards
 	if err != nil {
 		return err
 	}
-	d, err := a.describe(c, &name, in.StreamARN)
+	streamARN := in.StreamARN
+	if owner, rest, foreign := strings.Cut(name, "/"); foreign { // a token of a stream of another account needs no ARN beside it
+		named := arn.Stream(c.Region, owner, rest)
+		if c, err = a.authorize(c, "ListShards", &named); err != nil {
+			return err
+		}
+		name = rest
+		if streamARN == nil {
+			streamARN = &named
+		}
+	}
+	d, err := a.describe(c, &name, streamARN)
 	if err != nil {
 		return err
 	}
@@ -183,6 +196,6 @@ func (a *api) pageOfShards(c wire.Caller, d *stream.Description, f filter, after
 	out.Shards, more = selectShards(d, f, after, most, a.now())
 	if more {
 		last, _ := stream.ParseShardID(out.Shards[len(out.Shards)-1].ShardId)
-		out.NextToken = sealShardsToken(d.Name.Name, f, last, c, d.ID, a.now())
+		out.NextToken = sealShardsToken(tokenName(c, d.Name), f, last, c, d.ID, a.now())
 	}
 }

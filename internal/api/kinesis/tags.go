@@ -118,7 +118,12 @@ func (a *api) tagResource(ctx context.Context, c wire.Caller, in *TagResourceInp
 	if err != nil {
 		return err
 	}
-	return a.tagStream(ctx, r.stream, in.Tags)
+	if r.consumer == "" {
+		return a.tagStream(ctx, r.stream, in.Tags)
+	}
+	return a.setConsumerTags(ctx, c, r, func(tags map[string]string) (map[string]string, error) {
+		return addTags(r.stream, tags, in.Tags)
+	})
 }
 
 func (a *api) untagResource(ctx context.Context, c wire.Caller, in *UntagResourceInput, _ *wire.Nothing) error {
@@ -126,7 +131,21 @@ func (a *api) untagResource(ctx context.Context, c wire.Caller, in *UntagResourc
 	if err != nil {
 		return err
 	}
-	return a.untagStream(ctx, r.stream, in.TagKeys)
+	if r.consumer == "" {
+		return a.untagStream(ctx, r.stream, in.TagKeys)
+	}
+	return a.setConsumerTags(ctx, c, r, func(tags map[string]string) (map[string]string, error) {
+		return removeTags(r.stream, tags, in.TagKeys)
+	})
+}
+
+func (a *api) setConsumerTags(ctx context.Context, c wire.Caller, r resource, change func(map[string]string) (map[string]string, error)) error {
+	consumer, err := a.consumerOf(c, r)
+	if err != nil {
+		return err
+	}
+	_, err = a.consumers.SetTags(ctx, consumer, change)
+	return consumerFault(err, r.stream, r.consumer)
 }
 
 func (a *api) listTagsForResource(_ context.Context, c wire.Caller, in *ListTagsForResourceInput, out *ListTagsForResourceOutput) error {
@@ -134,12 +153,14 @@ func (a *api) listTagsForResource(_ context.Context, c wire.Caller, in *ListTags
 	if err != nil {
 		return err
 	}
-	d, err := a.streams.Describe(r.stream)
-	if err != nil {
-		return fault(err, r.stream, "")
+	if r.consumer != "" {
+		consumer, err := a.consumerOf(c, r)
+		out.Tags = sortedTags(consumer.Tags)
+		return err
 	}
+	d, err := a.streams.Describe(r.stream)
 	out.Tags = sortedTags(d.Tags)
-	return nil
+	return fault(err, r.stream, "")
 }
 
 func (a *api) tagStream(ctx context.Context, name stream.Name, tags map[string]string) error {
@@ -151,15 +172,22 @@ func (a *api) tagStream(ctx context.Context, name stream.Name, tags map[string]s
 }
 
 func (a *api) untagStream(ctx context.Context, name stream.Name, keys []string) error {
-	return fault(a.streams.Amend(ctx, name, func(s *stream.Settings) error {
-		if err := checkTagTexts(name, "remove", "from", slices.Values(keys)); err != nil {
-			return err
-		}
-		for _, key := range keys {
-			delete(s.Tags, key)
-		}
-		return nil
+	return fault(a.streams.Amend(ctx, name, func(s *stream.Settings) (err error) {
+		s.Tags, err = removeTags(name, s.Tags, keys)
+		return err
 	}), name, "")
+}
+
+// removeTags are the tags that a resource of the named stream has, without some.
+func removeTags(name stream.Name, tags map[string]string, keys []string) (map[string]string, error) {
+	if err := checkTagTexts(name, "remove", "from", slices.Values(keys)); err != nil {
+		return nil, err
+	}
+	left := maps.Clone(tags)
+	for _, key := range keys {
+		delete(left, key)
+	}
+	return left, nil
 }
 
 // addTags are the tags that a resource of the named stream has, and some more.

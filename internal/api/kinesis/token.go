@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/seed-462d9463/sluice/consumers/fanout"
+	"github.com/seed-462d9463/sluice/internal/api/arn"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
@@ -19,7 +21,7 @@ import (
 //	1  kind and version
 //	8  when it was made, milliseconds since 1970, big-endian
 //	…  what the kind needs, see below
-//	1  length of the stream's name, and the name
+//	1  length of the stream's name, and the name, for ListShards behind its account and a slash if that is not the caller's
 //	16 the seal: HMAC-SHA-256, cut, of account, region and all the above, under the stream's unique id
 //
 // The stream's id is told to nobody, and dies with the stream: its iterators are no iterators of a later
@@ -83,7 +85,19 @@ func parseToken(text string, kind byte, bodySize, sealed int) (token, bool) {
 	}
 	rest := t.raw[headSize+bodySize:]
 	t.name = string(rest[1:])
-	return t, int(rest[0]) == len(t.name) && isName(t.name) && len(t.name) <= stream.MaxNameLength
+	name := t.name
+	if owner, rest, foreign := strings.Cut(name, "/"); foreign && kind == kindShards && arn.IsAccount(owner) {
+		name = rest
+	}
+	return t, int(rest[0]) == len(t.name) && isName(name) && len(name) <= stream.MaxNameLength
+}
+
+// tokenName is how a stream is called in a token for the caller: with its account if that is another one.
+func tokenName(c wire.Caller, name stream.Name) string {
+	if name.Account == c.Account {
+		return name.Name
+	}
+	return name.Account + "/" + name.Name
 }
 
 // sealedBy tells whether the stream with the id has sealed the token for this caller.

@@ -12,6 +12,14 @@ import (
 type Caller struct {
 	Account string // twelve digits
 	Region  string
+
+	Verified bool   // a signature has proved it; else it is whoever can reach the server
+	Address  string // of the client, with its port; "" if that is not known
+	Secure   bool   // the request came over TLS
+
+	// Owner is the account whose resources the request may use by their ARN, once a service has found that it may; ""
+	// for Account alone.
+	Owner string
 }
 
 // Fault is an error as AWS tells it to a client.
