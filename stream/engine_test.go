@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard/journal"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -14,6 +17,11 @@ import (
 
 // onJournal starts a service on the embedded engine; the engine is closed after it.
 func onJournal(t *testing.T, fs vfs.FS) *world {
+	t.Helper()
+	return newWorld(t, openJournal(t, fs), limitsOffIn)
+}
+
+func openJournal(t *testing.T, fs vfs.FS) *journal.Engine {
 	t.Helper()
 	engine, err := journal.Open(journal.Options{
 		FS: fs, Dir: "/data", MaxAppendBytes: 1 << 20,
@@ -27,7 +35,7 @@ func onJournal(t *testing.T, fs vfs.FS) *world {
 			t.Error(err)
 		}
 	})
-	return newWorld(t, engine, limitsOffIn)
+	return engine
 }
 
 func TestAcknowledgedRecordsSurvivePowerLossUnderTheirSequenceNumbers(t *testing.T) {
@@ -63,7 +71,7 @@ func TestAcknowledgedRecordsSurvivePowerLossUnderTheirSequenceNumbers(t *testing
 							}
 						}
 						mu.Unlock()
-						if i == 5 {
+						if i == 25 {
 							select {
 							case started <- struct{}{}:
 							default:
@@ -72,7 +80,11 @@ func TestAcknowledgedRecordsSurvivePowerLossUnderTheirSequenceNumbers(t *testing
 					}
 				})
 			}
+			writers.Go(func() { before.reshardWhile(ctx, name, rand.New(rand.NewPCG(seed, 7)), new(atomic.Int64)) })
 			<-started
+			for len(before.describe(name).Shards) < 20 {
+				<-time.After(time.Millisecond)
+			}
 			// No acknowledgment gets into the ledger while the disk is cloned, so that all that are in it
 			// came before the power loss.
 			mu.Lock()
@@ -83,9 +95,12 @@ func TestAcknowledgedRecordsSurvivePowerLossUnderTheirSequenceNumbers(t *testing
 			writers.Wait()
 
 			after := onJournal(t, clone)
-			d, err := after.Describe(name)
+			d, err := after.Describe(name) // checks that the open shards take every key once
 			if err != nil {
 				t.Fatal(err)
+			}
+			if len(d.Shards) < 20 {
+				t.Errorf("only %d shards after the power loss", len(d.Shards))
 			}
 			for i := range d.Shards {
 				sh := &d.Shards[i]
@@ -108,6 +123,9 @@ func TestAcknowledgedRecordsSurvivePowerLossUnderTheirSequenceNumbers(t *testing
 				t.Errorf("%d acknowledged records are lost", len(expected))
 			}
 			after.put(name, text("goes on"))
+			if _, err := after.UpdateShardCount(context.Background(), name, 3); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

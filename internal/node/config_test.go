@@ -310,6 +310,10 @@ func yamlKeys(of reflect.Type, path string) (keys []string) {
 		case reflect.Struct:
 			keys = append(keys, yamlKeys(inner, path+name+".")...)
 		case reflect.Map:
+			if inner.Elem().Kind() != reflect.Struct {
+				keys = append(keys, path+name)
+				continue
+			}
 			keys = append(keys, yamlKeys(inner.Elem(), path+name+".NAME.")...)
 		case reflect.Slice:
 			if inner.Elem().Kind() != reflect.Struct {

@@ -1,11 +1,18 @@
 package kinesis
 
 import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/internal/catalog"
+	"github.com/seed-462d9463/sluice/shard/shardtest"
 	"github.com/seed-462d9463/sluice/stream"
 )
 
@@ -50,6 +57,101 @@ func TestEveryFilterSelectsByWhenShardsWereOpen(t *testing.T) {
 	if closed.SequenceNumberRange.EndingSequenceNumber <= closed.SequenceNumberRange.StartingSequenceNumber {
 		t.Errorf("a closed shard: %+v", closed)
 	}
+}
+
+// covers tells whether the shards' ranges take every hash key, and how often one is taken twice.
+func covers(t *testing.T, shards []Shard) (whole bool, twice int) {
+	t.Helper()
+	type part struct{ start, end stream.HashKey }
+	var parts []part
+	for _, s := range shards {
+		start, err := stream.ParseHashKey(s.HashKeyRange.StartingHashKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, err := stream.ParseHashKey(s.HashKeyRange.EndingHashKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, part{start, end})
+	}
+	slices.SortFunc(parts, func(a, b part) int { return a.start.Compare(b.start) })
+	next := stream.HashKey{} // the first key that none of the parts so far takes, unless they take all
+	for _, p := range parts {
+		switch {
+		case whole || p.start.Compare(next) < 0:
+			twice++
+		case p.start != next:
+			return false, twice
+		}
+		after := p.end.Next()
+		if whole = whole || after == (stream.HashKey{}); after.Compare(next) > 0 {
+			next = after
+		}
+	}
+	return whole, twice
+}
+
+func TestAtAnyTimeTheFiltersSelectShardsForEveryHashKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		engine := shardtest.NewMemory()
+		definitions, err := catalog.Open(ctx, engine, catalog.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := stream.DefaultConfig()
+		config.Limits = "off"
+		streams, err := stream.New(ctx, stream.Options{Engine: engine, Catalog: definitions, Config: config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := errors.Join(streams.Close(), definitions.Close()); err != nil {
+				t.Error(err)
+			}
+		}()
+		name := stream.Name{Account: "123456789012", Region: "eu-central-1", Name: "s"}
+		if err := streams.Create(ctx, name, stream.CreateOptions{Shards: 2}); err != nil {
+			t.Fatal(err)
+		}
+		begin, rng := time.Now(), rand.New(rand.NewPCG(5, 6))
+		time.Sleep(time.Second)
+		for range 60 { // two and a half days, so that shards vanish, too
+			for range 1 + rng.IntN(3) { // some within one second
+				if _, err := streams.UpdateShardCount(ctx, name, 1+rng.IntN(7)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Duration(rng.IntN(int(2 * time.Hour))))
+			d, err := streams.Describe(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			check := func(f filter, once bool) {
+				t.Helper()
+				shards, _ := selectShards(&d, f, -1, 10_000, now)
+				if whole, twice := covers(t, shards); !whole || once && twice > 0 {
+					t.Fatalf("filter %+v, %s after the creation: every key %v, some twice %d: %+v", f, now.Sub(begin), whole, twice, shards)
+				}
+			}
+			check(filter{kind: atLatest}, true)
+			check(filter{kind: atTrimHorizon}, true)
+			check(filter{kind: fromTrimHorizon}, false)
+			for range 20 {
+				at := begin.Add(time.Duration(rng.Int64N(int64(now.Sub(begin)) + 1)))
+				check(filter{kind: atTimestamp, at: at}, true)
+				check(filter{kind: fromTimestamp, at: at}, false)
+			}
+			// At the very time of a change both sides count.
+			for i := range d.Shards {
+				if !d.Shards[i].Open() {
+					check(filter{kind: atTimestamp, at: d.Shards[i].Closed}, false)
+				}
+			}
+		}
+	})
 }
 
 func TestTokensAreForOneStreamAndCallerOnly(t *testing.T) {
