@@ -222,3 +222,22 @@ func TestAnotherAccountMayUseAConsumerThatItsPolicyLeavesToIt(t *testing.T) {
 		t.Errorf("%s: %s", code, text)
 	}
 }
+
+func TestControlOperationsAreLimitedWhenTheOperatorSaysSo(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.Kinesis.ControlRates = map[string]int{"DescribeStreamSummary": 2} })
+	s.must(t, "CreateStream", `{"StreamName":"orders","ShardCount":1}`)
+	refused := 0
+	for range 50 {
+		if r := s.call(t, "Kinesis_20131202.DescribeStreamSummary", `{"StreamName":"orders"}`); r.status != http.StatusOK {
+			refused++
+			const want = `{"__type":"LimitExceededException","message":"Rate exceeded for stream orders under account 123456789012."}`
+			if string(r.body) != want {
+				t.Fatalf("%s", r.body)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("fifty calls at once were let pass")
+	}
+	s.must(t, "DescribeStream", `{"StreamName":"orders"}`)
+}

@@ -29,6 +29,8 @@ type Options struct {
 	Firehose firehose.Delivery
 	// Consumers are those of Streams, and there if they are.
 	Consumers kinesis.Consumers
+	// Kinesis is what an operator sets for the operations of Streams.
+	Kinesis kinesis.Config
 
 	// Credentials are the keys whose signatures are accepted. None means that anybody is served, unsigned
 	// too, so that the listener must not be open to others.
@@ -57,7 +59,7 @@ func New(o Options) (http.Handler, error) {
 	var services []*wire.Service
 	if o.Streams != nil {
 		services = append(services, kinesis.New(kinesis.Options{
-			Streams: o.Streams, Consumers: o.Consumers, Logger: o.Logger, Now: o.Now,
+			Streams: o.Streams, Consumers: o.Consumers, Logger: o.Logger, Now: o.Now, Config: o.Kinesis,
 		}))
 	}
 	if o.Firehose != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-462d9463/sluice/firehose"
 	"github.com/seed-462d9463/sluice/internal/api/edge"
 	"github.com/seed-462d9463/sluice/internal/api/ingest"
+	"github.com/seed-462d9463/sluice/internal/api/kinesis"
 	"github.com/seed-462d9463/sluice/internal/certificate"
 	"github.com/seed-462d9463/sluice/internal/keyring"
 	"github.com/seed-462d9463/sluice/sinks/all"
@@ -58,6 +59,7 @@ type Config struct {
 	// The parts' own settings. Streams' and Buckets' stand at the top of the file: limits, streams, s3.
 	Streams  stream.Config   `yaml:",inline"`
 	Fanout   fanout.Config   `yaml:",inline"`
+	Kinesis  kinesis.Config  `yaml:",inline"`
 	Firehose firehose.Config `yaml:"firehose" envPrefix:"FIREHOSE_"`
 	Ingest   ingest.Config   `yaml:"ingest" envPrefix:"INGEST_"`
 	Buckets  all.Config      `yaml:",inline"`
@@ -111,6 +113,7 @@ func Default() Config {
 		ShutdownGrace: 30 * time.Second,
 		Logging:       LoggingConfig{Level: "info", Format: "text"},
 		Streams:       stream.DefaultConfig(),
+		Kinesis:       kinesis.DefaultConfig(),
 		Fanout:        fanout.DefaultConfig(),
 		Firehose:      firehose.DefaultConfig(),
 		Ingest:        ingest.DefaultConfig(),
@@ -151,7 +154,7 @@ func (c *Config) Validate() error {
 		report("logging.format: %q is neither text nor json", c.Logging.Format)
 	}
 	problems = append(problems, validateCredentials(c.Credentials), within("tls", c.TLS.Validate()),
-		within("cors", c.CORS.Validate(len(c.Credentials) == 0)), c.Streams.Validate(), c.Fanout.Validate(),
+		within("cors", c.CORS.Validate(len(c.Credentials) == 0)), c.Streams.Validate(), c.Fanout.Validate(), c.Kinesis.Validate(),
 		within("firehose", c.Firehose.Validate()), within("ingest", c.Ingest.Validate()), within("log", c.Log.Validate()),
 		within("encryption", c.validateKeys()))
 	if c.Data != "" {

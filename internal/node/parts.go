@@ -136,7 +136,7 @@ func (p *parts) openEdge(_ context.Context, n *Node) error {
 	handler, err := api.New(api.Options{
 		Streams: p.streams, Consumers: p.fanout, Firehose: p.firehose, Credentials: n.credentials(),
 		Account: n.config.Account, Region: n.config.Region, Ingestion: &n.config.Ingest,
-		CORS:   n.config.CORS,
+		Kinesis: n.config.Kinesis, CORS: n.config.CORS,
 		Logger: n.logger, Registerer: n.registry,
 	})
 	if err != nil {

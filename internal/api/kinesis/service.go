@@ -60,6 +60,7 @@ type Options struct {
 	Consumers Consumers
 	Logger    *slog.Logger
 	Now       func() time.Time // default time.Now
+	Config    Config
 }
 
 type api struct {
@@ -68,6 +69,7 @@ type api struct {
 	logger    *slog.Logger
 	now       func() time.Time
 	policies  policyCache
+	rates     *rates
 }
 
 // Bodies of requests, in bytes. Ten MiB of data are fourteen in base64, and keys may have escapes.
@@ -79,6 +81,7 @@ const (
 // New returns the service.
 func New(o Options) *wire.Service {
 	a := &api{streams: o.Streams, consumers: o.Consumers, logger: o.Logger, now: o.Now}
+	a.rates = newRates(o.Config)
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)
 	}
@@ -156,14 +159,20 @@ func streamOperation[I, E any](a *api, name string, maxBody int, event string,
 	})
 }
 
-// admission is what comes before every operation: is the input right, and may the caller do it? In this order, as on AWS.
+// admission is what comes before every operation: is the input right, may the caller do it, and so often? In this
+// order.
 func admission[I any](a *api, name string) func(c wire.Caller, in *I) (wire.Caller, error) {
 	check := wire.Rules[I](inputRules[name])
-	resourceARN, _ := subjectOf[I]()
+	resourceARN, streamName := subjectOf[I]()
 	return func(c wire.Caller, in *I) (wire.Caller, error) {
 		if err := check(in); err != nil {
 			return c, err
 		}
-		return a.authorize(c, name, resourceARN(in))
+		subject := resourceARN(in)
+		c, err := a.authorize(c, name, subject)
+		if err != nil {
+			return c, err
+		}
+		return c, a.rates.take(c, name, streamName(in), subject, a.now())
 	}
 }
