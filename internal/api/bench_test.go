@@ -65,6 +65,10 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 func benchmark(b *testing.B, signed bool, target, body string, payload int) {
+	benchmarkAs(b, "application/x-amz-json-1.1", signed, target, body, payload)
+}
+
+func benchmarkAs(b *testing.B, contentType string, signed bool, target, body string, payload int) {
 	options := api.Options{}
 	records := make([]shard.Record, 500)
 	for i := range records {
@@ -78,23 +82,30 @@ func benchmark(b *testing.B, signed bool, target, body string, payload int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	make := func(target, body string) *http.Request {
+	make := func(contentType, target, body string) *http.Request {
 		r, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/", strings.NewReader(body))
 		if err != nil {
 			b.Fatal(err)
 		}
-		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		r.Header.Set("Content-Type", contentType)
 		r.Header.Set("X-Amz-Target", target)
 		sigv4.Sign(r, sigv4.Credential{AccessKey: testKey, SecretKey: testSecret}, testRegion, "kinesis", sha256.Sum256([]byte(body)), time.Now())
 		return r
 	}
 	if strings.Contains(body, "<iterator>") {
 		w := &sink{header: http.Header{}, keep: true}
-		handler.ServeHTTP(w, make("Kinesis_20131202.GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"LATEST"}`))
+		handler.ServeHTTP(w, make("application/x-amz-json-1.1", "Kinesis_20131202.GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"LATEST"}`))
 		iterator := strings.TrimSuffix(strings.TrimPrefix(string(w.body), `{"ShardIterator":"`), `"}`)
 		body = strings.Replace(body, "<iterator>", iterator, 1)
 	}
-	request := make(target, body)
+	if contentType == typeCBOR {
+		document, err := toCBOR(body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		body = string(document)
+	}
+	request := make(contentType, target, body)
 	reader := strings.NewReader(body)
 	w := &sink{header: http.Header{}}
 	b.SetBytes(int64(payload))
@@ -139,4 +150,16 @@ func BenchmarkPutRecordSigned(b *testing.B) {
 
 func BenchmarkGetRecords500Signed(b *testing.B) {
 	benchmark(b, true, "Kinesis_20131202.GetRecords", `{"ShardIterator":"<iterator>"}`, 500<<10)
+}
+
+func BenchmarkPutRecords500CBOR(b *testing.B) {
+	benchmarkAs(b, typeCBOR, false, putRecords, putBody(500), 500<<10)
+}
+
+func BenchmarkPutRecords500CBORSigned(b *testing.B) {
+	benchmarkAs(b, typeCBOR, true, putRecords, putBody(500), 500<<10)
+}
+
+func BenchmarkGetRecords500CBORSigned(b *testing.B) {
+	benchmarkAs(b, typeCBOR, true, "Kinesis_20131202.GetRecords", `{"ShardIterator":"<iterator>"}`, 500<<10)
 }

@@ -321,6 +321,50 @@ func TestThoseWhoTakeTheirAnswersSlowlyDoNotHoldUpThoseWhoWrite(t *testing.T) {
 	}
 }
 
+func TestThoseWhoTakeTheirAnswersSlowlyOverOneConnectionDoNotEither(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.MemoryBytes = 64 << 20 })
+	iterator := s.iterator(t)
+	record := `{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 1<<20/4) + `"}`
+	for range 3 {
+		if a := s.call(t, putRecords, `{"StreamName":"s","Records":[`+record+","+record+","+record+","+record+`]}`); a.status != http.StatusOK {
+			t.Fatalf("%d %.200s", a.status, a.body)
+		}
+	}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	// Little is let in of an answer that nobody reads.
+	transport := &http.Transport{Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}}
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(t.Context())
+	const readers = 8
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	for range readers {
+		r := s.request(t, "Kinesis_20131202.GetRecords", iterator).WithContext(ctx)
+		reading.Go(func() {
+			response, err := transport.RoundTrip(r)
+			if err != nil {
+				return // cut off before its answer began
+			}
+			<-ctx.Done()
+			_ = response.Body.Close()
+		})
+	}
+	eventually(t, "the memory is used up", func() bool { return s.metric(t, "sluice_api_memory_reserved_bytes") >= 32<<20 })
+	write, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	r := s.request(t, putRecord, `{"StreamName":"s","PartitionKey":"k","Data":""}`)
+	response, err := transport.RoundTrip(r.WithContext(write)) // over the same connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Error(response.Status)
+	}
+}
+
 func TestHostileJSONIsRefused(t *testing.T) {
 	s := start(t)
 	for what, body := range map[string]string{

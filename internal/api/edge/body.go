@@ -87,6 +87,15 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err := b.grow(ctx, reserved, smallestBuffer, 0); err != nil {
 		return nil, err
 	}
+	if r.ProtoMajor > 1 { // what arrives waits in memory until it is read, as much as the stream's window lets in
+		window := int64(streamWindow)
+		if announced >= 0 {
+			window = min(window, r.ContentLength)
+		}
+		if err := reserved.Grow(ctx, window); err != nil {
+			return nil, err
+		}
+	}
 	defer reserved.Prompt() // before the deadline is lifted below, or it might be set again for the next request
 	reserved.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
 	n := 0

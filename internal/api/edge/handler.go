@@ -238,6 +238,9 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 	}
 	exchanged := wire.Exchange{Caller: x.caller, Codec: x.codec, Body: body, Hold: m.hold, Grow: m.room}
 	if x.route.operation.Open != nil {
+		if x.codec != (wire.JSON{}) {
+			return wire.Internal() // as AWS does: events are JSON, and no SDK asks for others
+		}
 		return h.answerOn(w, r, x, exchanged, m)
 	}
 	response, err := x.route.operation.Serve(ctx, exchanged)

@@ -286,6 +286,9 @@ func TestABodyThatNeverEndsEndsNoOtherStream(t *testing.T) {
 		defer m.request.Release()
 		expectBody(w, r, handler.bodyTimeout)
 		_, err := handler.readBody(r.Context(), w, r, 1<<20, &m.in, &m.request)
+		if m.request.held != smallestBuffer+1000 { // the buffer, and what may have arrived beside it
+			t.Errorf("%d bytes are accounted for", m.request.held)
+		}
 		m.in.release()
 		handler.refuse(w, r, "", &x, err)
 	})()

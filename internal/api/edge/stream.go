@@ -146,6 +146,7 @@ func (s *streaming) gone(err error) error {
 func (m *memory) letGo() {
 	m.in.release()
 	m.out.release()
+	m.decoded.release()
 	m.request.Release()
 	m.answer.Release()
 	m.held = 0
