@@ -31,8 +31,8 @@ type Budget struct {
 	mu       sync.Mutex // guards all below, and the reservations
 	used     int64
 	overdraw *Reservation
-	queue    []*waiter                 // those who hold nothing before the others; else first come, first served
-	slow     map[*Reservation]struct{} // those that have waited for their clients, and are not done
+	queue    []*waiter    // those who hold nothing before the others; else first come, first served
+	slow     *Reservation // the first of those that have waited for their clients, and are not done
 }
 
 // Reservation is what one request holds of a budget. It belongs to one goroutine.
@@ -40,9 +40,11 @@ type Reservation struct {
 	budget *Budget
 	held   int64
 	since  time.Time // when it began to be slow
-	cut    func()    // ends the wait for the client; not nil while it is in budget.slow
+	cut    func()    // ends the wait for the client; not nil while it is in the list of budget.slow
 	gone   bool      // it has been cut off
 	waits  *waiter   // while it is in budget.queue
+
+	next, previous *Reservation // in the list of budget.slow
 }
 
 type waiter struct {
@@ -62,7 +64,7 @@ var errCut = errors.New("the client was slow while memory was short")
 
 // NewBudget returns a budget of so many bytes.
 func NewBudget(limit int64) *Budget {
-	return &Budget{limit: limit, slow: map[*Reservation]struct{}{}}
+	return &Budget{limit: limit}
 }
 
 // Open returns a reservation that holds nothing yet.
@@ -83,8 +85,27 @@ func (r *Reservation) Slow(cut func()) {
 	defer b.mu.Unlock()
 	if r.cut == nil {
 		r.since, r.cut = time.Now(), cut
-		b.slow[r] = struct{}{}
+		if r.next = b.slow; r.next != nil {
+			r.next.previous = r
+		}
+		b.slow = r
 	}
+}
+
+// prompt takes a reservation out of the list of slow ones, if it is there.
+func (b *Budget) prompt(r *Reservation) {
+	if r.cut == nil {
+		return
+	}
+	if r.next != nil {
+		r.next.previous = r.previous
+	}
+	if r.previous != nil {
+		r.previous.next = r.next
+	} else {
+		b.slow = r.next
+	}
+	r.cut, r.next, r.previous = nil, nil, nil
 }
 
 // Prompt says that the request waits for its client no longer: cut is not called once it has returned. It
@@ -96,8 +117,7 @@ func (r *Reservation) Prompt() (gone bool) {
 	b := r.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.slow, r)
-	r.cut = nil
+	b.prompt(r)
 	return r.gone
 }
 
@@ -179,7 +199,7 @@ func (b *Budget) press(w *waiter, now time.Time) {
 		return
 	}
 	var most *Reservation
-	for r := range b.slow {
+	for r := b.slow; r != nil; r = r.next {
 		if r != w.reservation && !r.gone && r.slowFor(now) > patience && (most == nil || r.held > most.held) {
 			most = r
 		}
@@ -223,8 +243,8 @@ func (r *Reservation) Release() {
 	defer b.mu.Unlock()
 	b.used -= r.held
 	r.held = 0
-	delete(b.slow, r)
-	r.cut, r.gone = nil, false
+	b.prompt(r)
+	r.gone = false
 	if b.overdraw == r {
 		b.overdraw = nil
 	}

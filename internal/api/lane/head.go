@@ -14,13 +14,54 @@ const requestLine = "POST / HTTP/1.1\r\n"
 // maxHead is how long a request's line and headers may be together.
 const maxHead = 4 << 10
 
-// head is a request's line and headers, parsed. Its memory serves one request after the other.
+// head is a request's line and headers, parsed. Its memory serves one request after the other: a client sends the
+// same headers every time, in the same order, and then nothing changes but the values.
+//
+// header[lines[i].name] is values[i:i+1] for every line, unless repeated is set or it is one that net/http does not
+// keep. Handlers do not change the header.
 type head struct {
-	header http.Header
-	values []string // what the slices in header point into
-	host   string
-	length int64
-	target string
+	header   http.Header
+	lines    []line
+	values   []string // what the slices in header point into
+	repeated bool     // a header stands on several lines
+	host     string
+	length   int64
+	target   string
+}
+
+// line is a line of the header.
+type line struct {
+	sent string // the name as it was sent
+	name string // as net/http has it
+	kind kind
+}
+
+// kind tells the headers that matter here from the others.
+type kind int
+
+const (
+	other kind = iota
+	host
+	contentLength
+	xAmzTarget
+	connection
+	refused // what net/http knows what to do with
+)
+
+func kindOf(name string) kind {
+	switch name {
+	case "Host":
+		return host
+	case "Content-Length":
+		return contentLength
+	case "X-Amz-Target":
+		return xAmzTarget
+	case "Connection":
+		return connection
+	case "Expect", "Pragma", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return refused
+	}
+	return other
 }
 
 // verdict is what can be said of the bytes read so far.
@@ -44,13 +85,23 @@ func (h *head) parse(text []byte) (size int, v verdict) {
 	case size < 4:
 		return 0, incomplete
 	}
-	h.reset()
+	if !printable(text[len(requestLine):size]) {
+		return 0, unusual
+	}
+	h.host, h.length, h.target = "", -1, ""
 	lines := string(text[len(requestLine) : size-2]) // the values are parts of this one string
-	for lines != "" {
-		line, rest, _ := strings.Cut(lines, "\r\n")
-		if lines = rest; !h.add(line) {
+	n := 0
+	for ; lines != ""; n++ {
+		end := strings.Index(lines, "\r\n")
+		sent := lines[:end]
+		lines = lines[end+2:]
+		colon := strings.IndexByte(sent, ':')
+		if colon <= 0 || !h.add(n, sent[:colon], strings.Trim(sent[colon+1:], " \t")) {
 			return 0, unusual
 		}
+	}
+	if n < len(h.lines) {
+		h.cut(n)
 	}
 	if h.host == "" || h.length < 0 || h.target == "" {
 		return 0, unusual
@@ -58,68 +109,99 @@ func (h *head) parse(text []byte) (size int, v verdict) {
 	return size, plain
 }
 
-func (h *head) reset() {
-	if h.header == nil {
-		h.header = http.Header{}
-	}
+// cut makes the header the one of the first n lines.
+func (h *head) cut(n int) {
+	h.lines, h.values = h.lines[:n], h.values[:n]
+	h.repeated = false
 	clear(h.header)
-	clear(h.values)
-	h.values = h.values[:0]
-	h.host, h.length, h.target = "", -1, ""
+	for i := range h.lines {
+		h.enter(i)
+	}
 }
 
-// add takes one line of the header. False: it is for net/http to judge.
-func (h *head) add(line string) bool {
-	colon := strings.IndexByte(line, ':')
-	if colon <= 0 {
-		return false
+// enter puts a line into the header.
+func (h *head) enter(i int) {
+	l := &h.lines[i]
+	if l.kind == host { // which net/http does not keep among the headers
+		return
 	}
-	name, ok := canonical(line[:colon])
-	if !ok {
-		return false
+	if present := h.header[l.name]; present != nil {
+		h.header[l.name] = append(present, h.values[i]) // its capacity is one: what is beside it stays
+		h.repeated = true
+		return
 	}
-	value := line[colon+1:]
-	for i := range len(value) {
-		if c := value[i]; (c < ' ' && c != '\t') || c >= 0x7f {
+	h.header[l.name] = h.values[i : i+1 : i+1]
+}
+
+// maxLines is how many lines there is memory for from the start, so that values need not move.
+const maxLines = 64
+
+// add takes line number n of the header. False: it is for net/http to judge.
+func (h *head) add(n int, sent, value string) bool {
+	switch {
+	case n == maxLines:
+		return false
+	case h.header == nil:
+		h.header, h.values = http.Header{}, make([]string, 0, maxLines)
+	case n == 0 && h.repeated:
+		h.cut(0)
+	}
+	if n < len(h.lines) && h.lines[n].sent != sent { // this client has never sent these before
+		h.cut(n)
+	}
+	fresh := n == len(h.lines)
+	if fresh {
+		name, ok := canonical(sent)
+		if !ok {
 			return false
 		}
+		h.lines = append(h.lines, line{sent: strings.Clone(sent), name: name, kind: kindOf(name)})
+		h.values = append(h.values, value)
+		h.enter(n)
+	} else {
+		h.values[n] = value
 	}
-	value = strings.Trim(value, " \t")
-	switch name {
-	case "Host":
+	switch h.lines[n].kind {
+	case host:
 		if h.host != "" || !plainHost(value) {
 			return false
 		}
 		h.host = value
-		return true // net/http does not keep it among the headers
-	case "Content-Length":
+	case contentLength:
 		if h.length >= 0 || len(value) == 0 || len(value) > 15 || value[0] < '0' || value[0] > '9' {
 			return false
 		}
-		n, err := strconv.ParseInt(value, 10, 64)
+		length, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
 			return false
 		}
-		h.length = n
-	case "X-Amz-Target":
+		h.length = length
+	case xAmzTarget:
 		if h.target != "" {
 			return false
 		}
 		h.target = value
-	case "Connection":
-		if !strings.EqualFold(value, "keep-alive") {
-			return false
-		}
-	case "Expect", "Pragma", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+	case connection:
+		return strings.EqualFold(value, "keep-alive")
+	case refused:
 		return false
 	}
-	if present := h.header[name]; present != nil {
-		h.header[name] = append(present, value) // its capacity is one: what is beside it stays
-		return true
+	return true
+}
+
+// printable tells whether text is of ASCII characters, tabs, and ends of lines of which none is half.
+func printable(text []byte) bool {
+	for i, c := range text {
+		if c >= ' ' && c < 0x7f || c == '\t' {
+			continue
+		}
+		switch {
+		case c == '\r' && i+1 < len(text) && text[i+1] == '\n':
+		case c == '\n' && i > 0 && text[i-1] == '\r':
+		default:
+			return false
+		}
 	}
-	h.values = append(h.values, value)
-	n := len(h.values)
-	h.header[name] = h.values[n-1 : n : n]
 	return true
 }
 

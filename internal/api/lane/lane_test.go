@@ -339,6 +339,7 @@ func FuzzWhatIsPlainIsTheSameToNetHTTP(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var h head
+		h.parse([]byte(request("S.B", "", "X: 1", "Y: 2"))) // whose memory is used again
 		size, v := h.parse(text)
 		for i := range text { // the verdict is never taken back
 			if i > 300 {
@@ -367,6 +368,31 @@ func FuzzWhatIsPlainIsTheSameToNetHTTP(f *testing.F) {
 			t.Errorf("%d bytes, target %q", size, h.target)
 		}
 	})
+}
+
+// TestWhatTheRequestBeforeHadDoesNotShow parses one head after the other with the same memory, and each with new
+// memory.
+func TestWhatTheRequestBeforeHadDoesNotShow(t *testing.T) {
+	texts := []string{
+		request("S.A", "", "A: 1", "B: 2"), request("S.A", "", "A: 3", "B: 4"), request("S.A", "", "A: 3"), request("S.A", ""),
+		request("S.A", "", "A: 5", "a: 6"), request("S.A", "", "A: 7", "a: 8"), request("S.A", "", "A: 9", "C: 1"),
+		request("S.A", "", "C: 1", "A: 2"), request("S.A", "", "Expect: x"), request("S.A", "", "C: 1", "D: 2", "a: 3"),
+		request("S.A", "", "c: 1", "d: 2", "A: 3"), request("S.A", "", "c: 1", "\x80: 2"), request("S.A", "", "c: 1", "d: 2"),
+		request("S.A", "", strings.Repeat("m: 1\r\n", maxLines-3)+"n: 1"), request("S.A", "", "c: 1", "d: 2"),
+	}
+	var used head
+	for _, text := range texts {
+		var fresh head
+		size, v := used.parse([]byte(text))
+		wantSize, want := fresh.parse([]byte(text))
+		if size != wantSize || v != want {
+			t.Errorf("%q: %d, %d bytes, want %d, %d bytes", text, v, size, want, wantSize)
+		}
+		if v == plain && (fmt.Sprint(used.header) != fmt.Sprint(fresh.header) || used.host != fresh.host ||
+			used.length != fresh.length || used.target != fresh.target) {
+			t.Errorf("%q: %v\nwant %v", text, used.header, fresh.header)
+		}
+	}
 }
 
 func BenchmarkHead(b *testing.B) {

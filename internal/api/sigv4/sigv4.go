@@ -152,6 +152,10 @@ func appendHeader(dst []byte, r *http.Request, name string) []byte {
 			dst = append(dst, ',')
 		}
 		value = strings.Trim(value, " \t")
+		if !strings.Contains(value, "  ") {
+			dst = append(dst, value...)
+			continue
+		}
 		for j := range len(value) {
 			if value[j] != ' ' || value[j-1] != ' ' {
 				dst = append(dst, value[j])

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // MaxSkew is how far the time of a signature may be from the server's clock, either way, as with Kinesis.
@@ -124,7 +125,13 @@ func parseHeader(r *http.Request, header string) (*Signature, error) {
 	kind, rest, _ := strings.Cut(header, " ")
 	s := &Signature{}
 	var credential, signed string
-	for part := range strings.FieldsFuncSeq(rest, func(c rune) bool { return c == ',' || c == ' ' }) {
+	for rest != "" {
+		part := rest
+		if end := strings.IndexAny(rest, ", "); end >= 0 {
+			part, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = ""
+		}
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "Credential":
@@ -261,6 +268,9 @@ func (s *Signature) checkSigned(must []string) error {
 	if len(s.signed) > 64 {
 		return &Error{"InvalidSignatureException", "Too many signed headers."}
 	}
+	if inOrder(s.signed) {
+		return nil
+	}
 	for i, name := range s.signed {
 		// Or else a refusal, which repeats all values, could be huge.
 		if slices.ContainsFunc(s.signed[:i], func(other string) bool { return strings.EqualFold(name, other) }) {
@@ -268,6 +278,21 @@ func (s *Signature) checkSigned(must []string) error {
 		}
 	}
 	return nil
+}
+
+// inOrder tells whether names are as SDKs sign them: in lower case and sorted, none twice.
+func inOrder(names []string) bool {
+	for i, name := range names {
+		if i > 0 && names[i-1] >= name {
+			return false
+		}
+		for j := range len(name) {
+			if c := name[j]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Verify checks the signature for a body with the given SHA-256 hash. Any error is an *Error.
