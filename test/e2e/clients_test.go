@@ -118,10 +118,55 @@ func TestUnmodifiedAWSCLIDrivesEveryOperation(t *testing.T) {
 	}
 	c.refused("ResourceNotFoundException", "kinesis", "describe-stream", "--stream-name", "nowhere")
 
+	c.control(arn)
 	c.delivery()
 
-	c.do("kinesis", "delete-stream", "--stream-name", "cli")
+	c.do("kinesis", "delete-stream", "--stream-name", "cli", "--enforce-consumer-deletion")
 	c.do("kinesis", "wait", "stream-not-exists", "--stream-name", "cli")
+}
+
+// control runs what changes a stream, as one types it.
+func (c cli) control(arn string) {
+	c.t.Helper()
+	t := c.t
+	c.do("kinesis", "add-tags-to-stream", "--stream-name", "cli", "--tags", "team=web,stage=test")
+	c.do("kinesis", "tag-resource", "--resource-arn", arn, "--tags", "owner=me")
+	c.do("kinesis", "remove-tags-from-stream", "--stream-name", "cli", "--tag-keys", "stage")
+	c.do("kinesis", "untag-resource", "--resource-arn", arn, "--tag-keys", "owner")
+	check(t, get[string](t, c.do("kinesis", "list-tags-for-stream", "--stream-name", "cli"), "Tags", 0, "Value"), "web")
+	check(t, get[string](t, c.do("kinesis", "list-tags-for-resource", "--resource-arn", arn), "Tags", 0, "Key"), "team")
+
+	c.do("kinesis", "increase-stream-retention-period", "--stream-name", "cli", "--retention-period-hours", "48")
+	c.do("kinesis", "decrease-stream-retention-period", "--stream-name", "cli", "--retention-period-hours", "30")
+	c.do("kinesis", "enable-enhanced-monitoring", "--stream-name", "cli", "--shard-level-metrics", "ALL")
+	c.do("kinesis", "disable-enhanced-monitoring", "--stream-name", "cli", "--shard-level-metrics", "ALL")
+	c.do("kinesis", "update-max-record-size", "--stream-arn", arn, "--max-record-size-in-ki-b", "2048")
+	c.do("kinesis", "start-stream-encryption", "--stream-name", "cli", "--encryption-type", "KMS", "--key-id", "alias/aws/kinesis")
+	c.do("kinesis", "stop-stream-encryption", "--stream-name", "cli", "--encryption-type", "KMS", "--key-id", "alias/aws/kinesis")
+	check(t, number(t, c.do("kinesis", "describe-limits"), "OpenShardCount"), 1)
+	c.do("kinesis", "update-account-settings", "--minimum-throughput-billing-commitment", "Status=ENABLED")
+	settings := c.do("kinesis", "describe-account-settings")
+	check(t, get[string](t, settings, "MinimumThroughputBillingCommitment", "Status"), "ENABLED")
+
+	registered := c.do("kinesis", "register-stream-consumer", "--stream-arn", arn, "--consumer-name", "reader")
+	consumer := get[string](t, registered, "Consumer", "ConsumerARN")
+	described := c.do("kinesis", "describe-stream-consumer", "--consumer-arn", consumer)
+	check(t, get[string](t, described, "ConsumerDescription", "StreamARN"), arn)
+	check(t, len(get[[]any](t, c.do("kinesis", "list-stream-consumers", "--stream-arn", arn), "Consumers")), 1)
+	c.do("kinesis", "deregister-stream-consumer", "--consumer-arn", consumer)
+
+	c.do("kinesis", "split-shard", "--stream-name", "cli", "--shard-to-split", first, "--new-starting-hash-key", halfHashKeys)
+	c.do("kinesis", "merge-shards", "--stream-name", "cli", "--shard-to-merge", second, "--adjacent-shard-to-merge", "shardId-000000000002")
+	c.do("kinesis", "update-shard-count", "--stream-name", "cli", "--target-shard-count", "2", "--scaling-type", "UNIFORM_SCALING")
+	latest := c.do("kinesis", "list-shards", "--stream-name", "cli", "--shard-filter", "Type=AT_LATEST")
+	check(t, len(get[[]any](t, latest, "Shards")), 2)
+	c.do("kinesis", "update-stream-mode", "--stream-arn", arn, "--stream-mode-details", "StreamMode=ON_DEMAND")
+	c.do("kinesis", "update-stream-warm-throughput", "--stream-name", "cli", "--warm-throughput-mi-bps", "10")
+	c.do("kinesis", "wait", "stream-exists", "--stream-name", "cli")
+	summary := c.do("kinesis", "describe-stream-summary", "--stream-name", "cli")
+	check(t, number(t, summary, "StreamDescriptionSummary", "RetentionPeriodHours"), 30)
+	check(t, number(t, summary, "StreamDescriptionSummary", "MaxRecordSizeInKiB"), 2048)
+	check(t, number(t, summary, "StreamDescriptionSummary", "WarmThroughput", "TargetMiBps"), 10)
 }
 
 func (c cli) delivery() {

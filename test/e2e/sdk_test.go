@@ -33,6 +33,7 @@ type sdk struct {
 	in     io.Writer
 	out    *bufio.Reader
 	called map[string]bool // operations that were answered
+	pushes bool            // it has SubscribeToShard
 }
 
 // refusal is what an SDK threw.

@@ -125,3 +125,24 @@ func (c *sdk) last(stream, shard string) object {
 		iterator = next
 	}
 }
+
+// encryption is that of a server with a key file.
+func encryption(c *sdk) {
+	const name = "secret"
+	c.do("CreateStream", object{"StreamName": name, "ShardCount": 1})
+	c.wait("StreamExists", name)
+	key := object{"StreamName": name, "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+	c.do("StartStreamEncryption", key)
+	c.wait("StreamExists", name)
+	put := c.do("PutRecord", object{"StreamName": name, "PartitionKey": "k", "Data": data([]byte("secret"))})
+	check(c.t, get[string](c.t, put, "EncryptionType"), "KMS")
+	record := c.records(name, first, 1)[0]
+	check(c.t, get[string](c.t, record, "EncryptionType"), "KMS")
+	check(c.t, string(blob(c.t, record, "Data")), "secret")
+	c.do("StopStreamEncryption", key)
+	c.wait("StreamExists", name)
+	d := get[object](c.t, c.do("DescribeStream", object{"StreamName": name}), "StreamDescription")
+	check(c.t, get[string](c.t, d, "EncryptionType"), "NONE")
+	c.do("DeleteStream", object{"StreamName": name})
+	c.wait("StreamNotExists", name)
+}

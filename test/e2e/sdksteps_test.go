@@ -240,9 +240,11 @@ func (c *sdk) records(stream, shard string, n int) []any {
 		"StreamName": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON",
 	}), "ShardIterator")
 	var records []any
-	for len(records) < n {
+	for {
 		answer := c.getRecords(object{"ShardIterator": iterator})
-		records = append(records, get[[]any](c.t, answer, "Records")...)
+		if records = append(records, get[[]any](c.t, answer, "Records")...); len(records) >= n {
+			break
+		}
 		iterator = get[string](c.t, answer, "NextShardIterator")
 	}
 	if len(records) > n {
