@@ -136,6 +136,12 @@ func (c cli) control(arn string) {
 	check(t, get[string](t, c.do("kinesis", "list-tags-for-stream", "--stream-name", "cli"), "Tags", 0, "Value"), "web")
 	check(t, get[string](t, c.do("kinesis", "list-tags-for-resource", "--resource-arn", arn), "Tags", 0, "Key"), "team")
 
+	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"read","Effect":"Allow","Principal":{"AWS":"111122223333"},` +
+		`"Action":["kinesis:DescribeStreamSummary","kinesis:GetRecords"],"Resource":"` + arn + `"}]}`
+	c.do("kinesis", "put-resource-policy", "--resource-arn", arn, "--policy", policy)
+	check(t, get[string](t, c.do("kinesis", "get-resource-policy", "--resource-arn", arn), "Policy"), policy)
+	c.do("kinesis", "delete-resource-policy", "--resource-arn", arn)
+
 	c.do("kinesis", "increase-stream-retention-period", "--stream-name", "cli", "--retention-period-hours", "48")
 	c.do("kinesis", "decrease-stream-retention-period", "--stream-name", "cli", "--retention-period-hours", "30")
 	c.do("kinesis", "enable-enhanced-monitoring", "--stream-name", "cli", "--shard-level-metrics", "ALL")

@@ -146,3 +146,12 @@ func encryption(c *sdk) {
 	c.do("DeleteStream", object{"StreamName": name})
 	c.wait("StreamNotExists", name)
 }
+
+func policies(c *sdk) {
+	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"read","Effect":"Allow","Principal":{"AWS":"111122223333"},` +
+		`"Action":["kinesis:DescribeStreamSummary","kinesis:GetRecords"],"Resource":"` + c.resource() + `"}]}`
+	c.do("PutResourcePolicy", object{"ResourceARN": c.resource(), "Policy": policy})
+	check(c.t, get[string](c.t, c.do("GetResourcePolicy", object{"ResourceARN": c.resource()}), "Policy"), policy)
+	c.do("DeleteResourcePolicy", object{"ResourceARN": c.resource()})
+	check(c.t, get[string](c.t, c.do("GetResourcePolicy", object{"ResourceARN": c.resource()}), "Policy"), "{}")
+}
