@@ -8,22 +8,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
-// pushed is the stream that is subscribed to.
-const pushed = "pushed"
+// followed is the stream that is subscribed to.
+const followed = "followed"
 
 func consumers(c *sdk) {
-	c.do("CreateStream", object{"StreamName": pushed, "ShardCount": 1})
-	c.wait("StreamExists", pushed)
+	c.do("CreateStream", object{"StreamName": followed, "ShardCount": 1})
+	c.wait("StreamExists", followed)
 	registered := c.register("reader")
 	consumer := get[string](c.t, registered, "ConsumerARN")
 	description := get[object](c.t, c.do("DescribeStreamConsumer", object{"ConsumerARN": consumer}), "ConsumerDescription")
 	check(c.t, get[string](c.t, description, "ConsumerStatus"), "ACTIVE")
-	check(c.t, get[string](c.t, description, "StreamARN"), c.arn("stream/"+pushed))
+	check(c.t, get[string](c.t, description, "StreamARN"), c.arn("stream/"+followed))
 	check(c.t, millis(c.t, description, "ConsumerCreationTimestamp"), millis(c.t, registered, "ConsumerCreationTimestamp"))
-	c.refused("ResourceInUseException", "RegisterStreamConsumer", object{"StreamARN": c.arn("stream/" + pushed), "ConsumerName": "reader"})
+	c.refused("ResourceInUseException", "RegisterStreamConsumer", object{"StreamARN": c.arn("stream/" + followed), "ConsumerName": "reader"})
 
 	second := get[string](c.t, c.register("second"), "ConsumerARN")
-	list := object{"StreamARN": c.arn("stream/" + pushed), "MaxResults": 1}
+	list := object{"StreamARN": c.arn("stream/" + followed), "MaxResults": 1}
 	page := c.do("ListStreamConsumers", list)
 	list["NextToken"] = get[string](c.t, page, "NextToken")
 	names := []string{get[string](c.t, page, "Consumers", 0, "ConsumerName"), get[string](c.t, c.do("ListStreamConsumers", list), "Consumers", 0, "ConsumerName")}
@@ -36,21 +36,21 @@ func consumers(c *sdk) {
 	}
 	c.do("DeregisterStreamConsumer", object{"ConsumerARN": consumer})
 	c.refused("ResourceNotFoundException", "DescribeStreamConsumer", object{"ConsumerARN": consumer})
-	c.do("DeleteStream", object{"StreamName": pushed, "EnforceConsumerDeletion": true})
-	c.wait("StreamNotExists", pushed)
+	c.do("DeleteStream", object{"StreamName": followed, "EnforceConsumerDeletion": true})
+	c.wait("StreamNotExists", followed)
 }
 
 func (c *sdk) register(name string) object {
 	c.t.Helper()
-	return get[object](c.t, c.do("RegisterStreamConsumer", object{"StreamARN": c.arn("stream/" + pushed), "ConsumerName": name}), "Consumer")
+	return get[object](c.t, c.do("RegisterStreamConsumer", object{"StreamARN": c.arn("stream/" + followed), "ConsumerName": name}), "Consumer")
 }
 
-// follow subscribes to a shard with two records, and has a third pushed that is put while the client waits.
+// follow subscribes to a shard with two records, and has a third followed that is put while the client waits.
 func (c *sdk) follow(consumer string) {
 	c.t.Helper()
 	var puts []object
 	for i := range 2 {
-		puts = append(puts, c.do("PutRecord", object{"StreamName": pushed, "PartitionKey": unicodeKey, "Data": data([]byte{byte(i), 255})}))
+		puts = append(puts, c.do("PutRecord", object{"StreamName": followed, "PartitionKey": unicodeKey, "Data": data([]byte{byte(i), 255})}))
 	}
 	var got []any
 	later := ""
@@ -60,7 +60,7 @@ func (c *sdk) follow(consumer string) {
 		got = append(got, get[[]any](c.t, event, "Records")...)
 		if len(got) == 2 && later == "" {
 			put := must(c.other().PutRecord(c.t.Context(), &kinesis.PutRecordInput{
-				StreamName: aws.String(pushed), PartitionKey: aws.String("k"), Data: []byte("later"),
+				StreamName: aws.String(followed), PartitionKey: aws.String("k"), Data: []byte("later"),
 			}))(c.t)
 			later = *put.SequenceNumber
 		}
@@ -72,7 +72,7 @@ func (c *sdk) follow(consumer string) {
 		check(c.t, string(blob(c.t, got[i], "Data")), string([]byte{byte(i), 255}))
 	}
 	check(c.t, get[string](c.t, got[2], "SequenceNumber"), later)
-	read := c.records(pushed, first, 3)
+	read := c.records(followed, first, 3)
 	for i := range got {
 		check(c.t, millis(c.t, got[i], "ApproximateArrivalTimestamp"), millis(c.t, read[i], "ApproximateArrivalTimestamp"))
 	}
@@ -81,9 +81,9 @@ func (c *sdk) follow(consumer string) {
 // end subscribes to a shard that has been split, from the time of its last record on, until it has ended.
 func (c *sdk) end(consumer string) {
 	c.t.Helper()
-	c.do("SplitShard", object{"StreamName": pushed, "ShardToSplit": first, "NewStartingHashKey": halfHashKeys})
-	c.wait("StreamExists", pushed)
-	last := c.records(pushed, first, 3)[2]
+	c.do("SplitShard", object{"StreamName": followed, "ShardToSplit": first, "NewStartingHashKey": halfHashKeys})
+	c.wait("StreamExists", followed)
+	last := c.records(followed, first, 3)[2]
 	var events []object
 	position := object{"Type": "AT_TIMESTAMP", "Timestamp": at(millis(c.t, last, "ApproximateArrivalTimestamp"))}
 	c.subscribe(object{"ConsumerARN": consumer, "ShardId": first, "StartingPosition": position}, 0, func(event object) {
