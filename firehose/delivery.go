@@ -65,18 +65,18 @@ type delivery struct {
 	ready     []*input        // those that have records to scan, each once, next first
 	signals   chan *input     // from the watchers
 	uploaded  chan committed  // from the uploads
-	sources   []Log           // as they were when last looked at
 	changed   <-chan struct{} // closed when the sources have changed
 	resolveAt time.Time       // when to look for the sources again, zero if not by time
 	resolves  int             // failures to do so, in a row
 	holdUntil time.Time       // no scan before
 	timer     *time.Timer
 
-	mu     sync.Mutex // guards what follows, for Stats and uploads; only run writes
-	state  *state
-	batch  *batch
-	inputs map[source]*input
-	failed error // why run has ended, if it did by itself
+	mu      sync.Mutex // guards what follows, for Stats and uploads; only run writes
+	state   *state
+	batch   *batch
+	inputs  map[source]*input
+	sources []Log // as they were when last looked at
+	failed  error // why run has ended, if it did by itself
 
 	incoming incoming
 }

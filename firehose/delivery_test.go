@@ -256,6 +256,9 @@ func TestAShardIsReadAfterThoseThatItReplaced(t *testing.T) {
 			}
 		}
 		expect("a\n")
+		if got := e.stats(s, clicks).BufferedRecords; got != 3 { // b cannot be read, c and d wait for it
+			t.Errorf("%d records are told to wait for delivery", got)
+		}
 		stop()
 		_, stop = e.start() // knows no more than before
 		expect("a\n")

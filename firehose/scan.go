@@ -45,7 +45,7 @@ func (d *delivery) resolve(ctx context.Context) (bool, error) {
 		d.resolves = 0
 		d.reads.ok()
 	}
-	d.sources = logs
+	d.setSources(logs)
 	present := make(map[source]bool, len(logs))
 	for _, l := range logs {
 		src := l.source()
@@ -57,6 +57,12 @@ func (d *delivery) resolve(ctx context.Context) (bool, error) {
 	d.forget(func(src source) bool { return !present[src] })
 	d.addInputs(ctx)
 	return true, nil
+}
+
+func (d *delivery) setSources(logs []Log) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sources = logs
 }
 
 func (l *Log) source() source { return source{Generation: l.Generation, Partition: l.Partition} }
@@ -141,7 +147,7 @@ func (d *delivery) forgetAll(cause error) {
 		return
 	}
 	d.log.Warn("the source stream is gone; what had not been delivered of it is lost", "error", cause)
-	d.sources = nil
+	d.setSources(nil)
 	d.forget(func(source) bool { return true })
 }
 
@@ -173,11 +179,12 @@ func (d *delivery) scan(ctx context.Context) error {
 		d.ready = append(d.ready, in)
 		return nil
 	}
-	if final && !in.ended {
+	if final {
 		in.ended = true
 		d.addInputs(ctx)
+	} else {
+		d.watch(in)
 	}
-	d.watch(in)
 	if len(d.ready) == 0 {
 		d.holdUntil = time.Now().Add(scanPause)
 	}
@@ -252,7 +259,7 @@ func (d *delivery) unreadable(ctx context.Context, in *input, err error) error {
 		d.log.Warn("a log of the source stream is gone; what had not been delivered of it is lost",
 			"partition", in.Partition, "from", in.pos)
 		d.forget(func(src source) bool { return src == in.source })
-		d.sources = slices.DeleteFunc(slices.Clone(d.sources), func(l Log) bool { return l.source() == in.source })
+		d.setSources(slices.DeleteFunc(slices.Clone(d.sources), func(l Log) bool { return l.source() == in.source }))
 		d.addInputs(ctx)
 		return nil
 	}

@@ -75,5 +75,11 @@ func (d *delivery) stats() Stats {
 		first, next := in.log.Bounds()
 		out.BufferedRecords += max(0, int64(next-max(first, in.pos)))
 	}
+	for i := range d.sources { // those that wait for shards before them
+		if l := &d.sources[i]; d.inputs[l.source()] == nil {
+			first, next := l.Log.Bounds()
+			out.BufferedRecords += int64(next - first)
+		}
+	}
 	return out
 }

@@ -6,5 +6,8 @@
 // is decoded once per revision and then read without locks; writing and reading records touches nothing but
 // logs and a few atomic words.
 //
+// Shards are split and merged by one change of the document (reshape.go), with the logs of those to be closed held shut
+// meanwhile (gate.go). On-demand streams do it by themselves (scaler.go).
+//
 // The package knows neither HTTP nor JSON shapes nor AWS's error codes: whoever serves an API translates.
 package stream
