@@ -197,3 +197,16 @@ func sorted(t *testing.T, answer string) string {
 	}
 	return status + " " + string(text)
 }
+
+// AWS answers so, too; the SDKs for Java ask for events in JSON though they speak CBOR otherwise.
+func TestEventsAreNotGivenInCBOR(t *testing.T) {
+	s := start(t)
+	document, err := toCBOR(`{"ConsumerARN":"arn:aws:kinesis:eu-central-1:123456789012:stream/s/consumer/c:1","ShardId":"0","StartingPosition":{"Type":"LATEST"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.inCBOR(t, "Kinesis_20131202.SubscribeToShard", document)
+	if a.status != http.StatusInternalServerError || a.header.Get("Content-Type") != typeCBOR || !strings.Contains(fromCBOR(t, a.body), "InternalFailure") {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+}
