@@ -16,6 +16,9 @@ type Config struct {
 	// calls read per second, as on AWS; "off" for no limit but the machine's.
 	Limits string `yaml:"limits" env:"LIMITS"`
 
+	// ShardLimits sets single limits of each shard, of all streams that do not say "aws" or "off" for themselves.
+	ShardLimits ShardLimitConfig `yaml:"shard_limits" envPrefix:"SHARD_LIMITS_"`
+
 	// ShardQuota is how many open shards the provisioned streams of one account may have in one region; 0
 	// for any number. AWS starts accounts with 200 or more; a machine of one's own needs no such guard.
 	ShardQuota int `yaml:"shard_quota" env:"SHARD_QUOTA"`
@@ -73,6 +76,24 @@ func (c OnDemandConfig) validate() error {
 	return errors.Join(problems...)
 }
 
+// ShardLimitConfig sets limits of each shard per second; 0 means none, and what is left out is as Config.Limits says.
+type ShardLimitConfig struct {
+	WriteBytes   *int `yaml:"write_bytes" env:"WRITE_BYTES"`
+	WriteRecords *int `yaml:"write_records" env:"WRITE_RECORDS"`
+	ReadBytes    *int `yaml:"read_bytes" env:"READ_BYTES"`
+	ReadCalls    *int `yaml:"read_calls" env:"READ_CALLS"`
+	// ConsumerBytes is for each consumer with enhanced fan-out.
+	ConsumerBytes *int `yaml:"consumer_bytes" env:"CONSUMER_BYTES"`
+}
+
+// fields pairs the settings with the limits they are for.
+func (c ShardLimitConfig) fields(limits *Limits) []limitField {
+	return StreamConfig{
+		WriteBytes: c.WriteBytes, WriteRecords: c.WriteRecords, ReadBytes: c.ReadBytes, ReadCalls: c.ReadCalls,
+		ConsumerBytes: c.ConsumerBytes,
+	}.fields(limits)
+}
+
 // StreamConfig is what an operator sets for one stream. What is left out is as for all streams.
 type StreamConfig struct {
 	// Limits is "aws" or "off".
@@ -123,6 +144,11 @@ func (c *Config) Validate() error {
 	}
 	if err := c.OnDemand.validate(); err != nil {
 		problems = append(problems, err)
+	}
+	for _, f := range c.ShardLimits.fields(&Limits{}) {
+		if f.set != nil && (*f.set < 0 || *f.set > maxLimit) {
+			problems = append(problems, fmt.Errorf("shard_limits.%s: %d, must be from 0 to %d", f.name, *f.set, maxLimit))
+		}
 	}
 	if c.RetentionBytes < 0 {
 		problems = append(problems, fmt.Errorf("retention_bytes: %d, must be 0 or more", c.RetentionBytes))
@@ -208,7 +234,11 @@ func (c *Config) limitsFor(name string) Limits {
 		limits = AWSLimits()
 	}
 	override := c.Streams[name]
-	for _, f := range override.fields(&limits) {
+	set := override.fields(&limits)
+	if override.Limits == "" {
+		set = append(c.ShardLimits.fields(&limits), set...)
+	}
+	for _, f := range set {
 		if f.set != nil {
 			*f.of = *f.set
 		}

@@ -88,3 +88,26 @@ func TestEverythingWrongInAConfigurationIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestSingleLimitsHoldForAllStreamsThatSayNothing(t *testing.T) {
+	one, two := 1, 2
+	c := DefaultConfig()
+	c.ShardLimits = ShardLimitConfig{WriteRecords: &two, ReadCalls: new(int)}
+	c.Streams = map[string]StreamConfig{"own": {WriteRecords: &one}, "aws": {Limits: limitsAWS}, "off": {Limits: limitsOff, ReadCalls: &one}}
+	aws := AWSLimits()
+	for name, want := range map[string]Limits{
+		"any": {aws.WriteBytes, two, aws.ReadBytes, 0, aws.ConsumerBytes},
+		"own": {aws.WriteBytes, one, aws.ReadBytes, 0, aws.ConsumerBytes},
+		"aws": aws,
+		"off": {ReadCalls: one},
+	} {
+		if got := c.limitsFor(name); got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	negative := -1
+	c.ShardLimits.ReadBytes = &negative
+	if err := c.Validate(); err == nil {
+		t.Error("a negative limit is taken")
+	}
+}
