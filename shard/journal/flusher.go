@@ -37,6 +37,9 @@ type flusher struct {
 	replacements []replacement // to be applied
 	recordDue    bool          // a snapshot should say what has been replaced
 
+	looked chan struct{} // closed when a round of work ends, if somebody waits for it
+	ended  uint64        // number of the last one of which it was closed, or nobody waited
+
 	started  uint64        // number of the last round of work
 	finished atomic.Uint64 // number of the last round of work that has ended
 	fewFiles atomic.Bool   // there was no space for another journal file
@@ -109,6 +112,7 @@ func (f *flusher) work() error {
 	f.started++
 	round := f.started
 	f.mu.Unlock()
+	defer f.endRound(round)
 	if err := f.markDue(); err != nil {
 		return err
 	}

@@ -245,10 +245,14 @@ func (p *payloadReader) skip() {
 // collector gathers records up to a limit.
 type collector struct {
 	out   []shard.Record
-	left  int // records that may still be added
-	bytes int // of Size, that may still be added
+	left  int   // records that may still be added
+	bytes int   // of Size, that may still be added
+	there int64 // records that there are from here on, if that is known
 	full  bool
 }
+
+// expectRecords bounds what is set aside for a long read by the size of its first frame.
+const expectRecords = 16 << 10
 
 func newCollector(max shard.Limit) *collector {
 	c := &collector{left: max.Records, bytes: max.Bytes}
@@ -270,8 +274,10 @@ func (c *collector) add(h *frameHeader, frame []byte, from shard.Offset) error {
 	}
 	when := time.UnixMilli(h.millis).UTC()
 	if c.out == nil {
-		n := min(int64(h.end()-at), int64(c.left), h.length/3, int64(c.bytes)/16) // no record takes or counts less
-		c.out = make([]shard.Record, 0, max(n, 1))
+		n := min(int64(h.end()-at), h.length/3) // no record takes less
+		// Behind them come others, as many as there is room for if they are like these.
+		n = max(n, min(int64(c.bytes)/(h.length/max(h.count, 1)+1), c.there, expectRecords))
+		c.out = make([]shard.Record, 0, max(min(n, int64(c.left), int64(c.bytes)/16), 1)) // none counts less
 	}
 	for ; at < h.end() && !c.full && !p.bad; at++ {
 		r := shard.Record{Offset: at, Time: when}

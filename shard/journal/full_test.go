@@ -286,3 +286,18 @@ func TestMemoryStaysBoundedWhileTheDiskIsSlow(t *testing.T) {
 	close(gate)
 	wg.Wait()
 }
+
+func TestTheFirstAppendAfterAFullDiskHasRoomAgainIsTaken(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := tinyOptions(mem)
+	opts.CacheBytes, opts.MinFreeBytes = 64<<10, 40<<10
+	mem.SetCapacity(400 << 10)
+	e := mustOpen(t, opts)
+	defer e.Close()
+	logs := openLogs(t, e, 2)
+	counts := appendUntilFull(t, logs)
+	mem.SetCapacity(4 << 20)
+	if _, err := logs[0].Append(t.Context(), []shard.Record{numbered(counts[0])}).Wait(t.Context()); err != nil {
+		t.Errorf("append: %v", err)
+	}
+}

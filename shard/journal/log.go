@@ -92,7 +92,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 	if l.essential.Load() {
 		e.budget.force(int64(size) + entryOverhead) // they are few and small, and must not wait for others
 	} else {
-		if err := e.flusher.refuse(); err != nil {
+		if err := e.flusher.refuse(ctx); err != nil {
 			return nil, err
 		}
 		if err := e.budget.reserve(ctx, int64(size)+entryOverhead); err != nil {

@@ -45,6 +45,7 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 			l.mu.Unlock()
 			return c.out, nil
 		}
+		c.there = int64(l.durable - from)
 		entries = l.cached(from, c)
 		if entries == nil {
 			seg = l.segmentOf(from)

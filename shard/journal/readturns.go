@@ -17,8 +17,11 @@ const (
 // readTurns holds an element for every turn that is being taken. Who waits gets one in the order of coming.
 type readTurns chan struct{}
 
-// newReadTurns goes by the processors that the program may use, which may be fewer than the machine has.
-func newReadTurns() readTurns { return make(readTurns, max(1, runtime.GOMAXPROCS(0)/2)) }
+// newReadTurns goes by the processors that the program may use, which may be fewer than the machine has. They may be
+// more, too: the server lets Go run more threads than there are processors.
+func newReadTurns() readTurns {
+	return make(readTurns, max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2))
+}
 
 // take waits for a turn, to be given back.
 func (t readTurns) take(ctx context.Context) error {

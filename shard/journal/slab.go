@@ -7,7 +7,7 @@ package journal
 //
 // A slab is for as many appends as came in the last slabMillis at most: a log with little to do has one for each.
 const (
-	slabBytes   = 32 << 10
+	slabBytes   = 28 << 10 // a size that the allocator has ready; 32 KiB are a big piece to it
 	slabEntries = 64
 	// slabFrame is the longest frame that lies in a slab. It is encoded under the log's lock.
 	slabFrame = 2 << 10

@@ -51,7 +51,7 @@ func TestFramesOfASlabDoNotOverlap(t *testing.T) {
 	}
 }
 
-// Small appends, of which neighbours lie in one piece of memory, and big ones by many at once, read while they come.
+// Small appends, of which neighbors lie in one piece of memory, and big ones by many at once, read while they come.
 func TestReadersSeeWhatWritersOfOneLogAppended(t *testing.T) {
 	e := mustOpen(t, tinyOptions(vfs.NewMem()))
 	defer e.Close()

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -111,18 +112,64 @@ func (f *flusher) watchSpace(free int64) {
 	}
 }
 
+// lookFor is how long an append waits at most for a look at the disk.
+const lookFor = 250 * time.Millisecond
+
 // refuse returns why records cannot be taken now. If the disk was full it has somebody look again, but not more
-// often than every SpaceRetry.
-func (f *flusher) refuse() error {
+// often than every SpaceRetry, and waits for what that one sees: so the first append that finds room again is taken.
+func (f *flusher) refuse(ctx context.Context) error {
 	if !f.isFull.Load() {
 		return nil
 	}
 	now := int64(time.Since(f.begun))
 	last := f.lastTry.Load()
 	if now-last >= int64(f.e.opts.SpaceRetry) && f.lastTry.CompareAndSwap(last, now) {
-		signal(f.kicked)
+		f.look(ctx)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.full
+}
+
+// look waits for a round of work that begins now, but not for long.
+func (f *flusher) look(ctx context.Context) {
+	f.mu.Lock()
+	round := f.started + 1
+	f.mu.Unlock()
+	signal(f.kicked)
+	limit := time.NewTimer(lookFor)
+	defer limit.Stop()
+	for {
+		f.mu.Lock()
+		if f.looked == nil {
+			f.looked = make(chan struct{})
+		}
+		ended, looked := f.ended, f.looked
+		f.mu.Unlock()
+		if ended >= round {
+			return
+		}
+		select {
+		case <-looked:
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-f.e.failed:
+			return
+		case <-f.e.closed:
+			return
+		}
+	}
+}
+
+// endRound tells those who wait for it that a round of work has ended.
+func (f *flusher) endRound(round uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = round
+	if f.looked != nil {
+		close(f.looked)
+		f.looked = nil
+	}
 }
