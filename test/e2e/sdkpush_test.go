@@ -45,7 +45,7 @@ func (c *sdk) register(name string) object {
 	return get[object](c.t, c.do("RegisterStreamConsumer", object{"StreamARN": c.arn("stream/" + followed), "ConsumerName": name}), "Consumer")
 }
 
-// follow subscribes to a shard with two records, and has a third followed that is put while the client waits.
+// follow subscribes to a shard with two records, and has a third pushed that is put while the client waits.
 func (c *sdk) follow(consumer string) {
 	c.t.Helper()
 	var puts []object
