@@ -83,6 +83,7 @@ func scenarios() []scenario {
 		ingestLines(),
 		getRecords().scenario(),
 		delivery().scenario(),
+		putToEvent(),
 	}
 	for i := range all {
 		all[i].usual, all[i].serves = true, true

@@ -13,8 +13,8 @@ import (
 const (
 	// windowBytes is what the window of one feed holds, unless a single batch is larger.
 	windowBytes = 1 << 20
-	// allWindowsBytes is what the windows of all feeds hold together.
-	allWindowsBytes = 64 << 20
+	// MemoryBytes is what the windows of all feeds hold together.
+	MemoryBytes = 32 << 20
 )
 
 // feed reads one shard for all subscriptions that follow it. It exists while there are some.
@@ -177,7 +177,7 @@ func (f *feed) shrink() {
 	drop, bytes := 0, int64(0)
 	for drop < len(f.batches) {
 		needed := f.batches[drop].next > taken
-		tooMuch := f.bytes-bytes > windowBytes && drop < len(f.batches)-1 || f.service.windows.Load()-bytes > allWindowsBytes
+		tooMuch := f.bytes-bytes > windowBytes && drop < len(f.batches)-1 || f.service.windows.Load()-bytes > MemoryBytes
 		if needed && !tooMuch {
 			break
 		}

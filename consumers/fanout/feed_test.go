@@ -81,7 +81,7 @@ func TestMemoryThatIsUsedUpCostsReadsAndNoRecords(t *testing.T) {
 		name := w.create("s")
 		s := w.subscribe(w.register(name, "c"), latest)
 		synctest.Wait()
-		w.windows.Add(allWindowsBytes)
+		w.windows.Add(MemoryBytes)
 		var want []string
 		for i := range 10 {
 			want = append(want, fmt.Sprint(i))
@@ -89,7 +89,7 @@ func TestMemoryThatIsUsedUpCostsReadsAndNoRecords(t *testing.T) {
 			synctest.Wait()
 		}
 		s.want("without a window", want...)
-		if held := w.windows.Add(-allWindowsBytes); held != 0 {
+		if held := w.windows.Add(-MemoryBytes); held != 0 {
 			t.Errorf("the windows hold %d bytes", held)
 		}
 	})

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/seed-462d9463/sluice/internal/catalog"
 )
 
 // metrics are the consumers' counters, close to the names that CloudWatch gives them. A consumer that has not
@@ -69,15 +67,11 @@ func (m *metrics) of(c *Consumer) *counters {
 	return k
 }
 
-// drop removes the counters of consumers that are gone: those under the key but those of the one with the id.
-func (m *metrics) drop(key catalog.Key, id string) {
+// drop removes the counters of a consumer that is gone.
+func (m *metrics) drop(c *Consumer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for other, k := range m.consumers {
-		if other != id && keyOf(k.consumer.Stream, k.consumer.Name) == key {
-			delete(m.consumers, other)
-		}
-	}
+	delete(m.consumers, c.ID)
 }
 
 // Describe implements prometheus.Collector.

@@ -85,6 +85,7 @@ func (s *Service) Deregister(ctx context.Context, c Consumer) error {
 		return catalog.Entry{}, s.catalog.Delete(ctx, keyOf(c.Stream, c.Name), current.revision)
 	})
 	if err == nil {
+		s.drop(&c)
 		s.logger.Info("consumer deregistered", "stream", c.Stream.String(), "consumer", c.Name)
 	}
 	return err
@@ -201,6 +202,7 @@ func (s *Service) DeleteStream(ctx context.Context, name stream.Name, enforce bo
 	for i := range consumers {
 		// Without their stream they are none. One that stays goes at the next start.
 		c := &consumers[i]
+		s.drop(c)
 		err := s.catalog.Delete(context.WithoutCancel(ctx), keyOf(name, c.Name), c.revision)
 		if err != nil && !errors.Is(err, catalog.ErrConflict) {
 			s.logger.Warn("a consumer of a deleted stream is left until the next start",
@@ -235,29 +237,14 @@ func (s *Service) adopt(ctx context.Context) error {
 	return nil
 }
 
-// watch follows the catalog and ends the subscriptions of consumers that are gone, whoever removed them.
-func (s *Service) watch(ctx context.Context) {
-	w := s.catalog.Watch(kind)
-	defer w.Close()
-	for {
-		event, err := w.Next(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				s.logger.Error("following the catalog ended", "error", err)
-			}
-			return
-		}
-		var id string // of the consumer of that name, if there is one
-		if !event.Deleted {
-			c, err := decode(event.Entry)
-			if err != nil {
-				s.logger.Error("consumer cannot be used", "error", err)
-				continue
-			}
-			id = c.ID
-		}
-		s.drop(event.Entry.Key, id)
+// present tells whether a consumer is still registered.
+func (s *Service) present(c *Consumer) bool {
+	entry, ok := s.catalog.Get(keyOf(c.Stream, c.Name))
+	if !ok || entry.Revision == c.revision {
+		return ok
 	}
+	current, err := decode(entry)
+	return err == nil && current.ID == c.ID
 }
 
 func notFound(name stream.Name, consumer string) error {

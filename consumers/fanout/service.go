@@ -48,7 +48,7 @@ type Service struct {
 
 	background context.Context // ends with Close
 	stop       context.CancelFunc
-	owned      sync.WaitGroup // the watcher and the feeds
+	owned      sync.WaitGroup // the feeds
 
 	// registering is held while a consumer is registered or a stream deleted.
 	registering sync.Mutex
@@ -94,7 +94,6 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("consumer metrics: %w", err)
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
-	s.owned.Go(func() { s.watch(s.background) })
 	return s, nil
 }
 
@@ -174,15 +173,15 @@ func (s *Service) leave(u *Subscription) {
 	free()
 }
 
-// drop ends the subscriptions under a consumer's name but those of the consumer with the given id.
-func (s *Service) drop(key catalog.Key, id string) {
+// drop ends the subscriptions of a consumer that is gone. (Those on another node end by themselves, at the next event.)
+func (s *Service) drop(c *Consumer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for at, u := range s.subscriptions {
-		if at.consumerID != id && keyOf(u.consumer.Stream, u.consumer.Name) == key {
-			u.end(notFound(u.consumer.Stream, u.consumer.Name))
+		if at.consumerID == c.ID {
+			u.end(notFound(c.Stream, c.Name))
 			delete(s.subscriptions, at)
 		}
 	}
-	s.metrics.drop(key, id)
+	s.metrics.drop(c)
 }

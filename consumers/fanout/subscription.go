@@ -57,6 +57,7 @@ type Subscription struct {
 	feed     *feed           // nil while the subscription reads the log itself
 	shard    stream.Shard    // zero until something was read
 	last     time.Time       // arrival of the last record pushed
+	timer    *time.Timer     // Wait's
 	beat     time.Time       // when an event is due, whether there is something to tell or not
 	pace     pace
 	over     bool // the end of the shard has been told
@@ -85,6 +86,9 @@ func (u *Subscription) end(cause error) {
 // Close ends the subscription for its owner.
 func (u *Subscription) Close() {
 	u.end(io.EOF)
+	if u.timer != nil {
+		u.timer.Stop()
+	}
 	if u.feed != nil {
 		u.service.unfollow(u)
 	}
@@ -95,7 +99,6 @@ func (u *Subscription) Close() {
 // should, its time is up or the shard's end was told. Other errors: that of ctx, ErrTakenOver, ErrNotFound when the
 // consumer was deregistered.
 func (u *Subscription) Wait(ctx context.Context) error {
-	var timer *time.Timer
 	for {
 		select {
 		case <-u.ended:
@@ -118,14 +121,13 @@ func (u *Subscription) Wait(ctx context.Context) error {
 		if expires.Before(next) {
 			next = expires
 		}
-		if timer == nil {
-			timer = time.NewTimer(next.Sub(now))
-			defer timer.Stop()
+		if u.timer == nil {
+			u.timer = time.NewTimer(next.Sub(now))
 		} else {
-			timer.Reset(next.Sub(now))
+			u.timer.Reset(next.Sub(now))
 		}
 		select {
-		case <-timer.C:
+		case <-u.timer.C:
 		case <-u.news:
 		case <-u.ended:
 		case <-ctx.Done():
@@ -145,6 +147,10 @@ func (u *Subscription) MaxBytes() int64 {
 // Next tells what there is to tell. False: nothing after all. Errors are those of reading; stream.ErrNotFound when the
 // stream was deleted.
 func (u *Subscription) Next(ctx context.Context, e *Event) (bool, error) {
+	if !u.service.present(&u.consumer) {
+		u.service.drop(&u.consumer)
+		return false, notFound(u.consumer.Stream, u.consumer.Name)
+	}
 	now := time.Now()
 	var got taken
 	records := e.Records[:0]

@@ -232,6 +232,25 @@ func TestSubscriptionsEndWithTheirConsumerAndTheirStream(t *testing.T) {
 	})
 }
 
+// Another node's catalog is told of it by the log alone.
+func TestASubscriptionEndsWhenItsConsumerIsDeregisteredElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		name := w.create("s")
+		c := w.register(name, "c")
+		s := w.subscribe(c, latest)
+		synctest.Wait()
+		if err := w.catalog.Delete(t.Context(), keyOf(name, "c"), c.revision); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if !errors.Is(s.failure(), ErrNotFound) {
+			t.Errorf("five seconds later: %v", s.failure())
+		}
+	})
+}
+
 func TestALimitSpreadsRecordsOverTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(w *world) { w.limits = "off" })

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,11 +70,30 @@ func (s *server) putRecord(t *testing.T, stream, data string) string {
 	return *r.SequenceNumber
 }
 
+// whole has the SDK's request in memory before it is sent. Else the SDK may close the connection under an answer that
+// comes at once, as docs/compatibility.md tells, and a subscription with it.
+type whole struct{ *http.Client }
+
+func (c whole) Do(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return c.Client.Do(r)
+}
+
 // subscribe makes the AWS SDK subscribe to the first shard.
 func (s *server) subscribe(t *testing.T, consumerARN string, at types.StartingPosition) *awskinesis.SubscribeToShardEventStream {
 	t.Helper()
-	r, err := s.kinesis().SubscribeToShard(t.Context(), &awskinesis.SubscribeToShardInput{
-		ConsumerARN: &consumerARN, ShardId: aws.String("shardId-000000000000"), StartingPosition: &at,
+	return s.subscribeTo(t, consumerARN, "shardId-000000000000", at)
+}
+
+func (s *server) subscribeTo(t *testing.T, consumerARN, shardID string, at types.StartingPosition) *awskinesis.SubscribeToShardEventStream {
+	t.Helper()
+	client := awskinesis.NewFromConfig(s.config(), func(o *awskinesis.Options) { o.HTTPClient = whole{s.client} })
+	r, err := client.SubscribeToShard(t.Context(), &awskinesis.SubscribeToShardInput{
+		ConsumerARN: &consumerARN, ShardId: &shardID, StartingPosition: &at,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -134,25 +154,14 @@ func TestTheSDKIsPushedRecords(t *testing.T) {
 
 func TestASubscriptionFromTheOldestRecordGetsAllOfThem(t *testing.T) {
 	overHTTP(t, func(t *testing.T, s *server) {
-		streamARN, consumer := s.consumer(t, "s")
+		_, consumer := s.consumer(t, "s")
 		const records, size = 40, 200 << 10 // several events
 		for i := range records {
 			s.putRecord(t, "s", fmt.Sprintf("%06d", i)+strings.Repeat("x", size))
 		}
 		stream := s.subscribe(t, consumer, types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon})
-		for got, attempt := 0, 0; got < records; {
-			event, ok := <-stream.Events()
-			if !ok && strings.Contains(fmt.Sprint(stream.Err()), "use of closed network connection") && attempt < 15 {
-				// The SDK itself has closed it, as docs/compatibility.md tells.
-				got, attempt = 0, attempt+1
-				stream = s.subscribe(t, s.register(t, streamARN, fmt.Sprint("again-", attempt)),
-					types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon})
-				continue
-			}
-			if !ok {
-				t.Fatalf("no more events: %v", stream.Err())
-			}
-			e := &event.(*types.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value
+		for got := 0; got < records; {
+			e := next(t, stream)
 			for _, r := range e.Records {
 				if want := fmt.Sprintf("%06d", got); string(r.Data[:6]) != want || len(r.Data) != size+6 {
 					t.Fatalf("record %s came where %s was expected", r.Data[:6], want)
@@ -203,6 +212,66 @@ func TestWhatEndsASubscriptionIsToldAsTheLastEvent(t *testing.T) {
 			t.Errorf("when the stream was deleted: %v", err)
 		}
 	})
+}
+
+func TestASubscriptionLeadsToTheChildrenOfItsShard(t *testing.T) {
+	overHTTP(t, func(t *testing.T, s *server) {
+		streamARN, consumer := s.consumer(t, "s")
+		latest := types.StartingPosition{Type: types.ShardIteratorTypeLatest}
+		stream := s.subscribe(t, consumer, latest)
+		next(t, stream)
+		_, err := s.kinesis().SplitShard(t.Context(), &awskinesis.SplitShardInput{
+			StreamARN: &streamARN, ShardToSplit: aws.String("shardId-000000000000"), NewStartingHashKey: aws.String("1000"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := next(t, stream)
+		if last.ContinuationSequenceNumber != nil || len(last.ChildShards) != 2 || last.ChildShards[0].ParentShards[0] != "shardId-000000000000" {
+			t.Fatalf("the last event is %+v", last)
+		}
+		if event, more := <-stream.Events(); more || stream.Err() != nil {
+			t.Errorf("then comes %+v, %v", event, stream.Err())
+		}
+		s.putRecord(t, "s", "in a child")
+		got := 0
+		for _, child := range last.ChildShards {
+			stream := s.subscribeTo(t, consumer, *child.ShardId, types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon})
+			got += len(next(t, stream).Records)
+		}
+		if got != 1 {
+			t.Errorf("the children have %d records", got)
+		}
+	})
+}
+
+// With next to no memory those who catch up take turns.
+func TestSubscribersCatchUpWithLittleMemory(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.MemoryBytes = 1 << 20 })
+	streamARN, _ := s.consumer(t, "s")
+	const records = 20
+	for i := range records {
+		s.putRecord(t, "s", fmt.Sprintf("%06d", i)+strings.Repeat("x", 300<<10))
+	}
+	var readers []opened
+	for i := range 8 {
+		readers = append(readers, s.open(t.Context(), t, s.register(t, streamARN, fmt.Sprint("c", i)), "TRIM_HORIZON"))
+	}
+	var all sync.WaitGroup
+	for _, reader := range readers {
+		all.Go(func() {
+			for got := 0; got < records; {
+				m, err := reader.Next()
+				if err != nil {
+					t.Errorf("after %d records: %v", got, err)
+					return
+				}
+				got += bytes.Count(m.Payload, []byte(`"Data":`))
+			}
+		})
+	}
+	all.Wait()
+	eventually(t, "nothing is reserved", func() bool { return s.gauge(t, "sluice_api_memory_reserved_bytes") == 0 })
 }
 
 // opened is an answer that goes on.

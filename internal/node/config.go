@@ -69,9 +69,9 @@ type Config struct {
 }
 
 // MemoryLimit is where the garbage collector should begin to work harder, in bytes: what the log's cache and
-// requests may hold, and what the rest of the process needs at its busiest.
+// requests and subscriptions may hold, and what the rest of the process needs at its busiest.
 func (c *Config) MemoryLimit() int64 {
-	return c.Log.memoryBytes() + edge.DefaultMemoryBytes + restBytes
+	return c.Log.memoryBytes() + edge.DefaultMemoryBytes + fanout.MemoryBytes + restBytes
 }
 
 const restBytes = 128 << 20
