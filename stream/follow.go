@@ -40,7 +40,7 @@ func (s *Service) Wait(ctx context.Context, name Name, from Position) error {
 		return mapError(err)
 	case <-st.changed:
 		cancel()
-		_ = <-come
+		<-come
 		return nil
 	}
 }
