@@ -218,8 +218,8 @@ type body struct {
 	left int64
 }
 
-// buffered tells whether nothing of the body is still to come.
-func (b *body) buffered() bool { return b.left <= int64(b.conn.end-b.conn.start) }
+// Arrived tells whether nothing of the body is still to come.
+func (b *body) Arrived() bool { return b.left <= int64(b.conn.end-b.conn.start) }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {

@@ -140,7 +140,7 @@ func (r *response) SetReadDeadline(t time.Time) error {
 		r.conn.cut.Store(true)
 		return r.conn.net.SetReadDeadline(t)
 	}
-	if r.conn.body.buffered() {
+	if r.conn.body.Arrived() {
 		return nil
 	}
 	return r.conn.setReadDeadline(t)
