@@ -38,6 +38,9 @@ func goodAndBad() []string {
 		}
 		all = append(all, `{"Records":[]`+r+`}`, `{"Records":null`+r+`}`)
 		for _, n := range []int{500, 501, 502} {
+			if r != "" && !strings.Contains(r, `"StreamName":"s"`) {
+				break // long lists are slow to check
+			}
 			all = append(all, `{"Records":[`+strings.Repeat(`{"Data":"","PartitionKey":"k"},`, n-1)+`{"Data":"","PartitionKey":"k"}]`+r+`}`)
 		}
 		for _, limit := range []string{"null", "0", "1", "10000", "10001"} {
