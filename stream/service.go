@@ -239,6 +239,7 @@ func (s *Service) replace(name Name, old, next *stream) {
 	s.scaler.prepare(next)
 	for i, p := range next.partitions {
 		changed := p.keep.Swap(int64(next.retention)) != int64(next.retention)
+		changed = !p.examined.Swap(true) || changed
 		if sh := &next.definition.Shards[i]; !sh.Open() {
 			changed = p.closed.Swap(sh.Closed.UnixMilli()) == 0 || changed
 		}

@@ -63,6 +63,8 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 		}
 		fresh = append(fresh, partition{engine: s.engine, stream: &st.name, topic: d.Topic, index: index, vault: st.vault, place: notQueued})
 		st.partitions[i] = &fresh[len(fresh)-1]
+		// Before anybody can write: a record whose log has no retention yet would be too old at once.
+		st.partitions[i].keep.Store(int64(st.retention))
 	}
 	return st, nil
 }
@@ -82,8 +84,10 @@ type partition struct {
 	// counters are nil unless the stream's shards are monitored.
 	counters atomic.Pointer[shardCounters]
 
-	// keep is the stream's retention in nanoseconds; 0 until it is known.
+	// keep is the stream's retention in nanoseconds.
 	keep atomic.Int64
+	// examined is true once the retention scheduler was told of the log.
+	examined atomic.Bool
 	// closed is when the shard was closed, in milliseconds since 1970; 0 while it is open.
 	closed atomic.Int64
 	// watched is true while the retention scheduler knows that the log may hold records.
