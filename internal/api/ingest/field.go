@@ -13,11 +13,18 @@ import (
 // field says where a record has its partition key: names of members, each inside the one before.
 type field []string
 
-// maxFieldNames bounds how deep a partition key may lie.
-const maxFieldNames = 16
+// maxFieldNames bounds how deep a partition key may lie, maxFieldLength how long a path is, which stands in the
+// answer once for each record that has no such field.
+const (
+	maxFieldNames  = 16
+	maxFieldLength = 256
+)
 
 // parseField reads a path like user.id. A name with a dot in it cannot be given.
 func parseField(path string) (field, error) {
+	if len(path) > maxFieldLength {
+		return nil, fmt.Errorf("the path of the partition key's field is longer than %d bytes", maxFieldLength)
+	}
 	names := strings.Split(strings.TrimPrefix(path, "."), ".")
 	for _, name := range names {
 		if name == "" || len(names) > maxFieldNames || !utf8.ValidString(name) {

@@ -150,3 +150,14 @@ func TestHTTP2ClientsAreServedAlike(t *testing.T) {
 		t.Errorf("%d records", n)
 	}
 }
+
+// Each of the records is refused with a text that names the field, so that a long name would become a huge answer.
+func TestALongFieldIsRefusedOnce(t *testing.T) {
+	s := serve(t)
+	a := s.post(strings.Repeat("1\n", 10_000), "X-Partition-Key-Field", strings.Repeat("x", 20_000))
+	s.want(a, 400, "InvalidRequest")
+	a = s.post(strings.Repeat("1\n", 100), "X-Partition-Key-Field", strings.Repeat("x", 256))
+	if a.status != 400 || a.Failed != 100 {
+		t.Errorf("%+v", a)
+	}
+}

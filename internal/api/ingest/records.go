@@ -243,7 +243,7 @@ func (p *parsed) add(data []byte, at, line int) error {
 		var flaw string
 		if p.keys, flaw = p.source.field.appendKey(p.keys, data, at); flaw != "" {
 			p.refused = append(p.refused, refusal{line: line, code: codeNoPartitionKey, message: flaw})
-			return nil
+			return p.hold(2 * len(flaw)) // here, and in the answer
 		}
 		if n := len(p.keys) - before; n > usualKey {
 			if err := p.hold(n); err != nil {
