@@ -31,7 +31,7 @@ func (h *Handler) authenticate(r *http.Request, x *exchange) (*sigv4.Signature, 
 	x.accessKey = signature.AccessKey()
 	x.caller = wire.Caller{
 		Account: signature.Account(), Region: signature.Region(),
-		Verified: true, Address: r.RemoteAddr, Secure: r.TLS != nil,
+		Verified: true, Address: r.RemoteAddr, Secure: overTLS(r),
 	}
 	if !validRegion(x.caller.Region) {
 		return nil, wire.Faultf("InvalidSignatureException", "Credential should be scoped to a valid region. ")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -123,6 +124,30 @@ func (c *secureConn) refuse(err error) {
 			"This port of Sluice speaks TLS. Use https://, or set tls.allow_plain.\n")
 	}
 	c.listener.logger.Debug("TLS handshake failed", "client", c.RemoteAddr().String(), "error", err)
+}
+
+// securedKey is where requests find the *secureConn that they came by, if it is one. What net/http looks for instead, it
+// would take for a reason not to speak HTTP/2.
+type securedKey struct{}
+
+// withSecured is for http.Server.ConnContext. Wrappers of a connection have a method NetConn, as tls.Conn has.
+func withSecured(ctx context.Context, conn net.Conn) context.Context {
+	for {
+		switch c := conn.(type) {
+		case *secureConn:
+			return context.WithValue(ctx, securedKey{}, c)
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return ctx
+		}
+	}
+}
+
+// overTLS tells whether a request came over TLS.
+func overTLS(r *http.Request) bool {
+	conn, ok := r.Context().Value(securedKey{}).(*secureConn)
+	return ok && conn.tls.Load() != nil
 }
 
 func looksLikeHTTP(header [5]byte) bool {

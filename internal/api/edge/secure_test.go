@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -50,7 +51,7 @@ func startSecured(t *testing.T, plain bool, change ...func(*http.Server)) *secur
 		if _, err := io.Copy(w, r.Body); err != nil {
 			t.Error(err)
 		}
-		_, _ = io.WriteString(w, r.Proto)
+		_, _ = fmt.Fprint(w, r.Proto, " ", overTLS(r))
 	}))
 	for _, c := range change {
 		c(server)
@@ -109,12 +110,12 @@ func TestEveryWayToSpeakHTTPWorksOnThePortWithTLS(t *testing.T) {
 		name, scheme, want string
 		client             *http.Client
 	}{
-		{"HTTP/1.1 by ALPN", "https", "HTTP/1.1", s.client(t, nil, http1)},
-		{"HTTP/2 by ALPN", "https", "HTTP/2.0", s.client(t, nil, http1, http2)},
-		{"HTTP/1.1 without ALPN", "http", "HTTP/1.1", s.client(t, s.withoutALPN, http1)},
-		{"HTTP/2 by its preface, without ALPN", "http", "HTTP/2.0", s.client(t, s.withoutALPN, h2c)},
-		{"HTTP/1.1 without TLS", "http", "HTTP/1.1", s.client(t, nil, http1)},
-		{"HTTP/2 without TLS", "http", "HTTP/2.0", s.client(t, nil, h2c)},
+		{"HTTP/1.1 by ALPN", "https", "HTTP/1.1 true", s.client(t, nil, http1)},
+		{"HTTP/2 by ALPN", "https", "HTTP/2.0 true", s.client(t, nil, http1, http2)},
+		{"HTTP/1.1 without ALPN", "http", "HTTP/1.1 true", s.client(t, s.withoutALPN, http1)},
+		{"HTTP/2 by its preface, without ALPN", "http", "HTTP/2.0 true", s.client(t, s.withoutALPN, h2c)},
+		{"HTTP/1.1 without TLS", "http", "HTTP/1.1 false", s.client(t, nil, http1)},
+		{"HTTP/2 without TLS", "http", "HTTP/2.0 false", s.client(t, nil, h2c)},
 	} {
 		for _, body := range []string{"", "small", large} {
 			answer, err := c.client.Post(c.scheme+"://"+s.addr+"/", "text/plain", strings.NewReader(body))

@@ -44,6 +44,7 @@ func NewServer(handler http.Handler) *http.Server {
 	connections := context.WithValue(context.Background(), drainingKey{}, draining)
 	server := &http.Server{
 		BaseContext:       func(net.Listener) context.Context { return connections },
+		ConnContext:       withSecured,
 		Handler:           handler,
 		ReadHeaderTimeout: ReadHeaderTimeout,
 		IdleTimeout:       IdleTimeout,

@@ -14,8 +14,8 @@ import (
 
 // conn is a connection that has sent nothing but plain requests so far.
 //
-//  1. state is idle only while the connection waits for the first byte of a request. Whoever moves it from idle to
-//     closed closes it; the connection's own goroutine moves it to active when a byte has come, or finds it closed.
+//  1. state is idle only while the head of a request has not arrived. Whoever moves it from idle to closed closes it;
+//     the connection's own goroutine moves it to active when there is a request, or finds it closed.
 //  2. in[start:end] is what has been read and not used. What is handed over begins at start.
 type conn struct {
 	server *Server
@@ -61,6 +61,8 @@ func (c *conn) serve() {
 	for c.await() {
 		size, v := c.readHead()
 		switch {
+		case !c.state.CompareAndSwap(idle, active):
+			return
 		case v == incomplete: // and there will be no more
 			_ = c.net.Close()
 			return
@@ -73,15 +75,16 @@ func (c *conn) serve() {
 			c.part()
 			return
 		}
-		if c.server.closing.Load() || c.cut.Load() {
-			_ = c.net.Close()
-			return
-		}
 	}
 }
 
 // await waits for the first byte of a request. False: the connection is closed.
 func (c *conn) await() bool {
+	c.state.Store(idle)
+	if c.server.closing.Load() { // or it may not be found idle by Shutdown
+		_ = c.net.Close()
+		return false
+	}
 	if c.start < c.end { // sent before the answer to the last request was taken
 		return true
 	}
@@ -98,16 +101,8 @@ func (c *conn) await() bool {
 			return false
 		}
 	}
-	c.state.Store(idle)
-	if c.server.closing.Load() { // or it may not be found idle by Shutdown
-		_ = c.net.Close()
-		return false
-	}
 	n, err := c.net.Read(c.in[:])
 	c.end = n
-	if !c.state.CompareAndSwap(idle, active) {
-		return false
-	}
 	if n == 0 || err != nil && !errors.Is(err, io.EOF) {
 		_ = c.net.Close()
 		return false
@@ -144,7 +139,11 @@ func (c *conn) answer() bool {
 	c.body.left = c.head.length
 	r := c.request
 	if r == nil {
-		r = new(http.Request).WithContext(c.server.ctx)
+		ctx := c.server.ctx
+		if more := c.server.http.ConnContext; more != nil {
+			ctx = more(ctx, c.net)
+		}
+		r = new(http.Request).WithContext(ctx)
 		c.request = r
 		r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodPost, "HTTP/1.1", 1, 1
 		r.RemoteAddr = c.net.RemoteAddr().String()
@@ -279,6 +278,9 @@ func (h *handed) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// NetConn is the connection that was handed over, for http.Server.ConnContext.
+func (h *handed) NetConn() net.Conn { return h.Conn }
 
 // CloseWrite lets net/http end a connection without losing its last answer.
 func (h *handed) CloseWrite() error {

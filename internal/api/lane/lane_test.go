@@ -2,7 +2,6 @@ package lane
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +47,12 @@ func startWith(t *testing.T, headTimeout time.Duration, handler http.HandlerFunc
 		}),
 		IdleTimeout: time.Minute, ReadHeaderTimeout: headTimeout, ErrorLog: log.New(io.Discard, "", 0),
 	}
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if h, ok := c.(interface{ NetConn() net.Conn }); ok {
+			c = h.NetConn()
+		}
+		return context.WithValue(ctx, connKey{}, c)
+	}
 	f.server = New(server, func(target string) bool { return strings.HasPrefix(target, "S.") })
 	served := make(chan error, 1)
 	go func() { served <- f.server.Serve(l) }()
@@ -63,6 +68,9 @@ func startWith(t *testing.T, headTimeout time.Duration, handler http.HandlerFunc
 	})
 	return f
 }
+
+// connKey is where requests find their connection.
+type connKey struct{}
 
 // echo answers with what it was sent.
 func echo(w http.ResponseWriter, r *http.Request) {
@@ -91,12 +99,14 @@ func request(target, body string, headers ...string) string {
 		"\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n" + body
 }
 
-func expect(t *testing.T, r *bufio.Reader, status int, want string) *http.Response {
+// expect takes the answer that is next. It returns its headers, and whether the connection ends with it.
+func expect(t *testing.T, r *bufio.Reader, status int, want string) (header http.Header, last bool) {
 	t.Helper()
 	answer, err := http.ReadResponse(r, nil)
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
 	}
+	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +114,7 @@ func expect(t *testing.T, r *bufio.Reader, status int, want string) *http.Respon
 	if answer.StatusCode != status || string(body) != want {
 		t.Fatalf("answered %d %q, want %d %q", answer.StatusCode, body, status, want)
 	}
-	return answer
+	return answer.Header, answer.Close
 }
 
 func TestPlainRequestsAreServedOneAfterTheOther(t *testing.T) {
@@ -113,9 +123,9 @@ func TestPlainRequestsAreServedOneAfterTheOther(t *testing.T) {
 	large := strings.Repeat("x", 3*maxHead)
 	for i, body := range []string{"", "a", large, "b"} {
 		_, _ = io.WriteString(c, request("S.A", body))
-		answer := expect(t, r, 200, "POST S.A "+body)
-		if answer.Header.Get("X-Amzn-Requestid") != "id" || answer.Header.Get("Date") == "" || answer.Close {
-			t.Errorf("answer %d has the headers %v", i, answer.Header)
+		header, last := expect(t, r, 200, "POST S.A "+body)
+		if header.Get("X-Amzn-Requestid") != "id" || header.Get("Date") == "" || last {
+			t.Errorf("answer %d has the headers %v", i, header)
 		}
 	}
 	if n := f.lane.Load(); n != 4 {
@@ -177,13 +187,28 @@ func TestWhatIsNotPlainIsNetHTTPsFromThenOn(t *testing.T) {
 			_, _ = io.WriteString(c, request("S.A", "first"))
 			expect(t, r, 200, "POST S.A first")
 			_, _ = io.WriteString(c, text)
-			if _, err := http.ReadResponse(r, nil); err != nil && name != "HTTP/2" {
-				t.Fatalf("no answer: %v", err)
+			if line, err := r.ReadString('\n'); name != "HTTP/2" && !strings.HasPrefix(line, "HTTP/1.") {
+				t.Fatalf("no answer: %q, %v", line, err)
 			}
 			if n := f.lane.Load() - before; n != 1 {
 				t.Errorf("%d requests were served here, want the first only", n)
 			}
 		})
+	}
+}
+
+func TestRequestsKnowTheirConnectionWhoeverServesThem(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(connKey{}).(*net.TCPConn)
+		if c == nil || c.RemoteAddr().String() != r.RemoteAddr {
+			t.Errorf("the connection is %v", r.Context().Value(connKey{}))
+		}
+		echo(w, r)
+	})
+	c, r := f.dial()
+	for _, target := range []string{"S.A", "T.A"} { // here, and by net/http
+		_, _ = io.WriteString(c, request(target, ""))
+		expect(t, r, 200, "POST "+target+" ")
 	}
 }
 
@@ -199,7 +224,9 @@ func TestABodyThatIsNotReadDoesNotSpoilTheConnectionOrTheAnswer(t *testing.T) {
 		expect(t, r, 400, "no")
 	}
 	go func() { _, _ = io.WriteString(c, request("S.A", strings.Repeat("x", 4<<20))) }()
-	expect(t, r, 400, "no")
+	if _, last := expect(t, r, 400, "no"); !last {
+		t.Error("the client is not told that the connection ends, and may send another request on it")
+	}
 	if _, err := io.Copy(io.Discard, r); errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
@@ -244,7 +271,7 @@ func TestAnswersOfAnyLengthArriveWhole(t *testing.T) {
 			expect(t, r, 200, body+body)
 		}
 		_, _ = io.WriteString(c, request("S.Unknown", body))
-		if answer := expect(t, r, 200, body+body); !answer.Close {
+		if _, last := expect(t, r, 200, body+body); !last {
 			t.Error("the connection goes on after an answer of unknown length")
 		}
 	}
@@ -277,7 +304,7 @@ func TestShutdownLetsRequestsInFlightEnd(t *testing.T) {
 	default:
 	}
 	close(leave)
-	if answer := expect(t, answers, 200, "POST S.Wait "); !answer.Close {
+	if _, last := expect(t, answers, 200, "POST S.Wait "); !last {
 		t.Error("the client is not told that the connection ends")
 	}
 	if err := <-ended; err != nil {
@@ -328,82 +355,18 @@ func TestHalfARequestLineIsNotWaitedForLong(t *testing.T) {
 	}
 }
 
-// FuzzWhatIsPlainIsTheSameToNetHTTP holds the parser against http.ReadRequest.
-func FuzzWhatIsPlainIsTheSameToNetHTTP(f *testing.F) {
-	for _, text := range []string{
-		request("S.A", ""), request("S.A", "body", "Accept-Encoding: identity", "authorization: AWS4-HMAC-SHA256 Credential=a/b"),
-		request("S.A", "", "Connection: Keep-Alive", "x: 1", "X: 2", "x: 3"), request("S.A", "", "Empty:", "Tab:\tx y\t"),
-		"POST / HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 00\r\nX-AMZ-TARGET:S.A\r\n\r\n", "POST / HTTP/1.1\r\n\r\n", "PO",
-	} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var h head
-		h.parse([]byte(request("S.B", "", "X: 1", "Y: 2"))) // whose memory is used again
-		size, v := h.parse(text)
-		for i := range text { // the verdict is never taken back
-			if i > 300 {
-				break
-			}
-			var part head
-			if n, early := part.parse(text[:i]); early != incomplete && (early != v || n != size) {
-				t.Fatalf("the first %d bytes are %d, all are %d", i, early, v)
-			}
-		}
-		if v != plain {
-			return
-		}
-		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
-		if err != nil {
-			t.Fatalf("net/http refuses it: %v", err)
-		}
-		if r.Method != "POST" || r.URL.String() != "/" || r.Proto != "HTTP/1.1" || r.Host != h.host ||
-			r.ContentLength != h.length || r.Close || r.TransferEncoding != nil || r.Trailer != nil {
-			t.Errorf("net/http reads %+v", r)
-		}
-		if got, want := fmt.Sprint(h.header), fmt.Sprint(r.Header); got != want {
-			t.Errorf("headers %s\nwant %s", got, want)
-		}
-		if text[size-1] != '\n' || h.target != r.Header.Get("X-Amz-Target") {
-			t.Errorf("%d bytes, target %q", size, h.target)
-		}
-	})
-}
-
-// TestWhatTheRequestBeforeHadDoesNotShow parses one head after the other with the same memory, and each with new
-// memory.
-func TestWhatTheRequestBeforeHadDoesNotShow(t *testing.T) {
-	texts := []string{
-		request("S.A", "", "A: 1", "B: 2"), request("S.A", "", "A: 3", "B: 4"), request("S.A", "", "A: 3"), request("S.A", ""),
-		request("S.A", "", "A: 5", "a: 6"), request("S.A", "", "A: 7", "a: 8"), request("S.A", "", "A: 9", "C: 1"),
-		request("S.A", "", "C: 1", "A: 2"), request("S.A", "", "Expect: x"), request("S.A", "", "C: 1", "D: 2", "a: 3"),
-		request("S.A", "", "c: 1", "d: 2", "A: 3"), request("S.A", "", "c: 1", "\x80: 2"), request("S.A", "", "c: 1", "d: 2"),
-		request("S.A", "", strings.Repeat("m: 1\r\n", maxLines-3)+"n: 1"), request("S.A", "", "c: 1", "d: 2"),
-	}
-	var used head
-	for _, text := range texts {
-		var fresh head
-		size, v := used.parse([]byte(text))
-		wantSize, want := fresh.parse([]byte(text))
-		if size != wantSize || v != want {
-			t.Errorf("%q: %d, %d bytes, want %d, %d bytes", text, v, size, want, wantSize)
-		}
-		if v == plain && (fmt.Sprint(used.header) != fmt.Sprint(fresh.header) || used.host != fresh.host ||
-			used.length != fresh.length || used.target != fresh.target) {
-			t.Errorf("%q: %v\nwant %v", text, used.header, fresh.header)
+func TestShutdownDoesNotWaitForRequestsThatHaveNotArrived(t *testing.T) {
+	f := startWith(t, time.Hour, echo)
+	for _, sent := range []string{"", "P", request("S.A", "")[:40], request("S.A", "") + request("S.A", "")[:40]} {
+		c, r := f.dial()
+		_, _ = io.WriteString(c, sent)
+		if strings.Contains(sent, "\r\n\r\n") {
+			expect(t, r, 200, "POST S.A ")
 		}
 	}
-}
-
-func BenchmarkHead(b *testing.B) {
-	text := []byte(request("Kinesis_20131202.PutRecord", "", "Content-Type: application/x-amz-json-1.1", "X-Amz-Date: 20261129T100000Z",
-		"User-Agent: aws-sdk-go-v2/1.2", "Amz-Sdk-Invocation-Id: 8f7c", "Amz-Sdk-Request: attempt=1; max=3",
-		"Authorization: AWS4-HMAC-SHA256 Credential=AKID/20261129/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc"))
-	var h head
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, v := h.parse(text); v != plain {
-			b.Fatal(v)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of an hour that they have
+	defer cancel()
+	if err := f.server.Shutdown(ctx); err != nil {
+		t.Error(err)
 	}
 }

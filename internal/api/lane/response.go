@@ -105,7 +105,8 @@ func (r *response) head(length int64) []byte {
 		}
 	}
 	r.left = length
-	if v := r.header["Connection"]; len(v) > 0 && v[0] == "close" || length < 0 || r.conn.server.closing.Load() {
+	if v := r.header["Connection"]; len(v) > 0 && v[0] == "close" || length < 0 || r.conn.server.closing.Load() ||
+		r.conn.cut.Load() || r.conn.body.left > maxDiscard {
 		r.ends = true
 	}
 	dst := append(r.conn.out[:0], "HTTP/1.1 "...)

@@ -36,8 +36,8 @@ type accepted struct {
 	err  error
 }
 
-// New returns a server that serves here the targets that takes says yes to. The timeouts and the handler are the
-// http.Server's; IdleTimeout and ReadHeaderTimeout must be set. A connection may be idle half as long again.
+// New returns a server that serves here the targets that takes says yes to. The timeouts, the handler and
+// ConnContext are the http.Server's; IdleTimeout and ReadHeaderTimeout must be set. A connection may be idle half as long again.
 func New(server *http.Server, takes func(target string) bool) *Server {
 	s := &Server{
 		http: server, takes: takes, idleTimeout: server.IdleTimeout, headTimeout: server.ReadHeaderTimeout,
