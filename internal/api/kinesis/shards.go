@@ -153,8 +153,10 @@ func (a *api) listMoreShards(c wire.Caller, in *ListShardsInput, out *ListShards
 		given bool
 	}{
 		{"StreamName", in.StreamName != nil},
+		{"StreamARN", in.StreamARN != nil},
 		{"ExclusiveStartShardId", in.ExclusiveStartShardId != nil},
 		{"StreamCreationTimestamp", !in.StreamCreationTimestamp.IsZero()},
+		{"ShardFilter", in.ShardFilter != nil},
 	} {
 		if other.given {
 			return wire.Faultf(invalidArgument, "NextToken and %s cannot be provided together.", other.name)
@@ -164,16 +166,13 @@ func (a *api) listMoreShards(c wire.Caller, in *ListShardsInput, out *ListShards
 	if err != nil {
 		return err
 	}
-	streamARN := in.StreamARN
+	var streamARN *string
 	if owner, rest, foreign := strings.Cut(name, "/"); foreign { // a token of a stream of another account needs no ARN beside it
 		named := arn.Stream(c.Region, owner, rest)
 		if c, err = a.authorize(c, "ListShards", &named); err != nil {
 			return err
 		}
-		name = rest
-		if streamARN == nil {
-			streamARN = &named
-		}
+		name, streamARN = rest, &named
 	}
 	d, err := a.describe(c, &name, streamARN)
 	if err != nil {
