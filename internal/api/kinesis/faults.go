@@ -3,6 +3,7 @@ package kinesis
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
@@ -51,7 +52,7 @@ func fault(err error, name stream.Name, shardID string) error {
 			"(http://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) for current limits and how to "+
 			"request higher limits.", quota.Account, quota.Region, quota.Used, quota.Quota, quota.More)
 	case errors.Is(err, stream.ErrLimitExceeded):
-		return wire.Faultf(limitExceeded, "%s", err)
+		return beyond(name, reason(err, stream.ErrLimitExceeded))
 	case errors.Is(err, stream.ErrThroughputExceeded):
 		return wire.Faultf(throughputExceeded, "%s", rateExceeded(name, shardID))
 	case errors.Is(err, stream.ErrInvalidArgument), errors.Is(err, stream.ErrInvalidPosition):
@@ -60,11 +61,13 @@ func fault(err error, name stream.Name, shardID string) error {
 		return wire.Faultf(resourceInUse, "Stream %s under account %s has registered consumers. Deregister them, or set EnforceConsumerDeletion.",
 			name.Name, name.Account)
 	case errors.Is(err, stream.ErrKeyNotFound):
-		return wire.Faultf(kmsNotFound, "%s", err)
+		return wire.Faultf(kmsNotFound, "The key of stream %s under account %s cannot be found: %s.",
+			name.Name, name.Account, reason(err, stream.ErrKeyNotFound))
 	case errors.Is(err, stream.ErrWrongKey):
-		return wire.Faultf(kmsAccessDenied, "%s", err)
+		return wire.Faultf(kmsAccessDenied, "The key of stream %s under account %s cannot be used: %s.",
+			name.Name, name.Account, reason(err, stream.ErrWrongKey))
 	case errors.Is(err, stream.ErrKeyLimit):
-		return wire.Faultf(limitExceeded, "%s", err)
+		return beyond(name, reason(err, stream.ErrKeyLimit))
 	case errors.Is(err, shard.ErrTooLarge):
 		return wire.Faultf(invalidArgument, "%s", err)
 	case errors.Is(err, shard.ErrNoSpace):
@@ -87,6 +90,19 @@ func recordFault(err error, name stream.Name, shardID string) (code, text string
 		return internalFailure, textClosing, true
 	}
 	return internalFailure, textInternal, false
+}
+
+func beyond(name stream.Name, reason string) error {
+	return wire.Faultf(limitExceeded, "Limit exceeded for stream %s under account %s: %s.", name.Name, name.Account, reason)
+}
+
+// reason is what an error adds to the sentinel that it wraps. What was being done when it arose is for the log.
+func reason(err, sentinel error) string {
+	text := err.Error()
+	if _, behind, found := strings.Cut(text, sentinel.Error()+": "); found {
+		return behind
+	}
+	return text
 }
 
 func notFound(name stream.Name) error {

@@ -226,12 +226,32 @@ func strict(raw []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return err
+		var wrong *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &wrong) && wrong.Field == "":
+			return fmt.Errorf("an object was expected, not %s", article(wrong.Value))
+		case errors.As(err, &wrong):
+			return fmt.Errorf("%s cannot be %s", clip(wrong.Field), article(wrong.Value))
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return errEarly
+		}
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("there is something behind the policy")
 	}
 	return nil
+}
+
+var errEarly = errors.New("it ends too early")
+
+// article is a kind of JSON value, as the decoder names it, with "a" or "an" before it.
+func article(kind string) string {
+	kind, _, _ = strings.Cut(kind, " ") // behind it is the number
+	if strings.ContainsAny(kind[:1], "ao") {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 // noTwins refuses an object that has a member twice, of which one would be ignored. Depth is bounded by the decoder.
@@ -246,6 +266,9 @@ func noTwins(raw []byte) error {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return errEarly
 		}
 		if err != nil {
 			return err

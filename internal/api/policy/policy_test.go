@@ -134,9 +134,16 @@ func TestAKeyThatARequestDoesNotHaveMatchesNothing(t *testing.T) {
 func TestAPolicyThatCannotBeKeptIsRefused(t *testing.T) {
 	rest := `"Action":"kinesis:PutRecord","Resource":"*"`
 	for text, want := range map[string]string{
-		``:               "syntax error",
-		`{}`:             "no statement",
-		`{"Statement":[`: "syntax error",
+		``:                           "syntax error: it ends too early",
+		`[]`:                         "syntax error: an object was expected, not an array",
+		`7`:                          "syntax error: an object was expected, not a number",
+		`{"Version":7}`:              "syntax error: Version cannot be a number",
+		`{}`:                         "no statement",
+		`{"Statement":[`:             "syntax error: it ends too early",
+		`{"Statement":[7]}`:          "syntax error: an object was expected, not a number",
+		`{"Statement":7}`:            "syntax error: an object was expected, not a number",
+		`{"Statement":[{"Sid":{}}]}`: "syntax error: Sid cannot be an object",
+
 		`{"Version":"2020-01-01","Statement":[{"Effect":"Allow",` + anybody + `}]}`: "version",
 		`{"Statement":[]}`: "no statement",
 		`{"Statement":[{"Effect":"Allow",` + anybody + `}]} x`:                                                    "syntax error",
