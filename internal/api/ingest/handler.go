@@ -186,8 +186,19 @@ func (in *Ingestion) admit(w http.ResponseWriter, r *http.Request, v *edge.Visit
 // now is the time that limits go by. It never steps back.
 func (in *Ingestion) now() time.Duration { return time.Since(in.started) }
 
-// keySourceOf reads where a request wants its partition keys to come from.
+// keySourceOf reads where a request wants its partition keys to come from. The query may say nothing else: by a parameter
+// that is spelled wrong the records would get random keys, and lose their order.
 func keySourceOf(r *http.Request, query url.Values) (source keySource, err error) {
+	for name, values := range query {
+		switch name {
+		case "api_key", "partition_key", "partition_key_field":
+		default:
+			return source, badRequest(fmt.Sprintf("There is no parameter %.100q; there are api_key, partition_key and partition_key_field.", name))
+		}
+		if len(values) > 1 {
+			return source, badRequest("The parameter " + name + " is given more than once.")
+		}
+	}
 	source.fixed = cmp.Or(r.Header.Get("X-Partition-Key"), query.Get("partition_key"))
 	path := cmp.Or(r.Header.Get("X-Partition-Key-Field"), query.Get("partition_key_field"))
 	if source.fixed != "" && path != "" {

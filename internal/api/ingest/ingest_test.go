@@ -471,5 +471,7 @@ func TestHTTPErrorsForWhatIsNotHere(t *testing.T) {
 		t.Errorf("Allow: %s", a.header.Get("Allow"))
 	}
 	s.want(s.send(http.MethodPost, "/v1/streams/a/records?a=%zz", strings.NewReader("{}")), 400, "InvalidRequest")
+	s.want(s.send(http.MethodPost, "/v1/streams/a/records?partition_key_filed=user", strings.NewReader("{}")), 400, "InvalidRequest")
+	s.want(s.send(http.MethodPost, "/v1/streams/a/records?partition_key=1&partition_key=2", strings.NewReader("{}")), 400, "InvalidRequest")
 	s.wantData()
 }
