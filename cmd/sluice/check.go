@@ -66,6 +66,9 @@ func report(w io.Writer, c *node.Config) {
 		fmt.Fprintf(w, ", but for %d with limits of their own", n)
 	}
 	fmt.Fprintln(w)
+	if c.Kinesis.LimitsControl() {
+		fmt.Fprintln(w, "  limit how often control operations are called")
+	}
 	if names := c.Encryption.Names(); len(names) > 0 {
 		fmt.Fprintf(w, "  encrypt streams, where clients ask for it, with the keys %s\n", strings.Join(names, ", "))
 	} else {

@@ -47,6 +47,16 @@ func (c *Config) Validate() error {
 	return errors.Join(problems...)
 }
 
+// LimitsControl reports whether there is an operation that can be called too often.
+func (c *Config) LimitsControl() bool {
+	for _, n := range c.ControlRates {
+		if n > 0 {
+			return true
+		}
+	}
+	return c.ControlLimits == limitsAWS
+}
+
 // rate is how often an operation may be called.
 type rate struct {
 	perSecond int
