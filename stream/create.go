@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/internal/catalog"
-	"github.com/seed-462d9463/sluice/shard"
 )
 
 const (
@@ -116,7 +115,7 @@ func (s *Service) Create(ctx context.Context, name Name, options CreateOptions) 
 	case errors.Is(err, catalog.ErrConflict):
 		s.deleteLogs(ctx, name, d.Topic)
 		return fmt.Errorf("%w: %s", ErrExists, name)
-	case errors.Is(err, shard.ErrNoSpace), errors.Is(err, catalog.ErrInvalid): // certainly not taken
+	case notTaken(err):
 		s.deleteLogs(ctx, name, d.Topic)
 		return fmt.Errorf("create stream %s: %w", name, err)
 	case err != nil:

@@ -58,7 +58,7 @@ func (g *gate) drain(ctx context.Context) error {
 		select {
 		case <-g.closing.Load().drained:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	return nil

@@ -29,10 +29,16 @@ import (
 //	    shut the gates of the shards to be closed; wait until nobody is inside
 //	    compare-and-set the definition                  (on conflict: open the gates, begin anew)
 //	    whoever waits at a gate looks the stream up again and goes to the new shards
+//	    if it is not known whether the definition was set, find out before the next change
 
 // maxLineageBytes is what a definition may take in the catalog for another change of its shards, so that there is
 // room left for what else changes in it: tags above all.
 const maxLineageBytes = catalog.MaxValueBytes - 128<<10
+
+// drainTime is how long writers may be kept waiting for those before them in the shards that are to be closed.
+const drainTime = 10 * time.Second
+
+var errSlowWrites = fmt.Errorf("they take more than %s", drainTime)
 
 // reshape changes a stream's shards. decide plans the change, and may change the definition in other ways, of which
 // it gets a copy; it is called again when the stream was changed meanwhile. errUnchanged ends it without a change.
@@ -41,7 +47,12 @@ func (s *Service) reshape(ctx context.Context, name Name, decide func(d *definit
 	if err != nil {
 		return err
 	}
-	defer done()
+	decided := true
+	defer func() {
+		if decided {
+			done()
+		}
+	}()
 	if s.config.ShardQuota > 0 {
 		s.creating.Lock() // until what decide has counted is in the catalog
 		defer s.creating.Unlock()
@@ -58,9 +69,12 @@ func (s *Service) reshape(ctx context.Context, name Name, decide func(d *definit
 		} else if err != nil {
 			return err
 		}
-		err = s.carryOut(ctx, st, d, p)
+		undecided, err := s.carryOut(ctx, st, d, p)
 		if errors.Is(err, catalog.ErrConflict) {
 			continue
+		}
+		if undecided != nil { // then there is no other change before it is known what has become of this one
+			decided = !s.spawn(func() { defer done(); s.findOut(st, undecided) })
 		}
 		if err != nil {
 			return fmt.Errorf("change the shards of stream %s: %w", name, err)
@@ -71,16 +85,16 @@ func (s *Service) reshape(ctx context.Context, name Name, decide func(d *definit
 	}
 }
 
-// carryOut makes a planned change. After an error it has not been made, unless that is not known yet; then the
-// shards to be closed take nothing until it is.
-func (s *Service) carryOut(ctx context.Context, st *stream, d *definition, p *plan) error {
+// carryOut makes a planned change. After an error it has not been made, unless that is not known yet; then it returns
+// the shards to be closed, which take nothing until it is.
+func (s *Service) carryOut(ctx context.Context, st *stream, d *definition, p *plan) (undecided []*partition, err error) {
 	p.stamp(time.Now())
 	d.Shards = p.shards
 	if _, err := encodeLineage(d); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.makeLogs(ctx, st.name, d); err != nil {
-		return err
+		return nil, err
 	}
 	var parents []*partition
 	for _, place := range p.closing {
@@ -91,11 +105,9 @@ func (s *Service) carryOut(ctx context.Context, st *stream, d *definition, p *pl
 	for _, parent := range parents {
 		parent.gate.shut()
 	}
-	for _, parent := range parents {
-		if err := parent.gate.drain(ctx); err != nil {
-			reopenAll(parents)
-			return fmt.Errorf("wait for writes to be durable: %w", err)
-		}
+	if err := drainAll(ctx, parents); err != nil {
+		reopenAll(parents)
+		return nil, fmt.Errorf("wait for writes to be durable: %w", err)
 	}
 	p.stamp(time.Now()) // the parents' last records are not newer
 	value, err := encodeLineage(d)
@@ -104,26 +116,40 @@ func (s *Service) carryOut(ctx context.Context, st *stream, d *definition, p *pl
 	}
 	if err != nil {
 		reopenAll(parents)
-		return err
+		return nil, err
 	}
 	// Carried through though the caller may go away: what the parents' gates do depends on it.
-	_, err = s.catalog.Put(context.WithoutCancel(ctx), st.name.key(), value, st.revision)
+	_, err = s.catalog.Put(s.background, st.name.key(), value, st.revision)
 	switch {
 	case err == nil:
 		_, err = s.refresh(st.name)
 		settleAll(parents)
 		if errors.Is(err, ErrNotFound) {
-			return nil // somebody has deleted it already
+			return nil, nil // somebody has deleted it already
 		}
-		return err
-	case errors.Is(err, catalog.ErrConflict), errors.Is(err, shard.ErrNoSpace), errors.Is(err, catalog.ErrInvalid): // certainly not taken
+		return nil, err
+	case errors.Is(err, catalog.ErrConflict), notTaken(err):
 		reopenAll(parents)
-		return err
+		return nil, err
 	}
-	if !s.spawn(func() { s.findOut(st, parents) }) {
-		s.logger.Warn("a change of shards is left undecided by the end of the service", "stream", st.name.String())
+	return parents, err
+}
+
+// notTaken tells that the catalog has certainly not taken a change, for other reasons than a conflict.
+func notTaken(err error) bool {
+	return errors.Is(err, catalog.ErrInvalid) || errors.Is(err, shard.ErrNoSpace) || errors.Is(err, shard.ErrTooLarge)
+}
+
+// drainAll waits until nobody is inside any of the gates, which are shut, but not for long: writers wait meanwhile.
+func drainAll(ctx context.Context, parents []*partition) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, drainTime, errSlowWrites)
+	defer cancel()
+	for _, parent := range parents {
+		if err := parent.gate.drain(ctx); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // encodeLineage encodes a definition, if there is room for it.
@@ -145,11 +171,12 @@ func (s *Service) makeLogs(ctx context.Context, name Name, d *definition) error 
 	if err := s.engine.Create(ctx, d.Topic, logs); err != nil {
 		return fmt.Errorf("create the logs of new shards: %w", err)
 	}
-	if _, exists := s.catalog.Get(name.key()); !exists {
+	st, err := s.lookup(name)
+	if errors.Is(err, ErrNotFound) || err == nil && st.definition.ID != d.ID {
 		s.deleteLogs(ctx, name, d.Topic) // deleted meanwhile, and its topic perhaps made anew here
 		return notFound(name)
 	}
-	return nil
+	return err
 }
 
 // findOut is for a change of which nobody knows whether the catalog has taken it. A change that changes nothing,
