@@ -561,3 +561,69 @@ func (oneRecord) Wait(context.Context, shard.Offset) error             { return 
 func (oneRecord) At(context.Context, time.Time) (shard.Offset, error)  { return 0, nil }
 func (oneRecord) Bounds() (first, next shard.Offset)                   { return 0, 1 }
 func (oneRecord) Trim(context.Context, shard.Offset) error             { return nil }
+
+// wrapping are keys that can wrap and, when they are told so, not unwrap.
+type wrapping struct {
+	testKeys
+	broken *bool
+}
+
+func (k wrapping) Unwrap(keyID string, wrapped, associated []byte) ([]byte, error) {
+	if *k.broken {
+		return nil, ErrWrongKey
+	}
+	return k.testKeys.Unwrap(keyID, wrapped, associated)
+}
+
+func TestARecordThatWaitsAtAGateIsNotWrittenInClearWhenItsKeyCannotBeUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := false
+		w := newEncrypting(t, nil, wrapping{newKeys(t, ordersKey), &broken})
+		name := w.create("s", CreateOptions{Shards: 1})
+		st, err := w.lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.partitions[0].gate.shut()
+		done := make(chan []Result)
+		go func() {
+			results, _ := w.Put(t.Context(), name, []Entry{text("secret")})
+			done <- results
+		}()
+		synctest.Wait()
+		broken = true
+		w.startEncryption(name, ordersKey)
+		st.partitions[0].gate.reopen()
+		if results := <-done; len(results) != 1 || !errors.Is(results[0].Err, ErrWrongKey) {
+			t.Errorf("%+v", results)
+		}
+		if _, next := w.raw(name, 0).Bounds(); next != 0 {
+			t.Error("something was written")
+		}
+	})
+}
+
+func TestRecordsThatCannotBeDecryptedAreDroppedWhenTheirRetentionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newEncrypting(t, nil, newKeys(t, ordersKey))
+		name := w.create("s", CreateOptions{Shards: 1})
+		w.startEncryption(name, ordersKey)
+		w.put(name, text("lost"))
+		time.Sleep(12 * time.Hour)
+		w.put(name, text("lost too"))
+		w.keys = newKeys(t, otherKey)
+		w.restart()
+		// A longer retention first drops what is too old.
+		if err := w.Amend(t.Context(), name, func(s *Settings) error { s.RetentionHours = 30; return nil }); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(18*time.Hour + 2*time.Minute)
+		if first, next := w.raw(name, 0).Bounds(); first != 1 || next != 2 {
+			t.Errorf("%d to %d are left", first, next)
+		}
+		time.Sleep(12 * time.Hour)
+		if first, next := w.raw(name, 0).Bounds(); first != 2 || next != 2 {
+			t.Errorf("%d to %d are left", first, next)
+		}
+	})
+}

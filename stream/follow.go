@@ -46,7 +46,7 @@ func (s *Service) Wait(ctx context.Context, name Name, from Position) error {
 }
 
 // at is the stream and the log that a position is in, and the place of its shard.
-func (s *Service) at(ctx context.Context, name Name, p Position) (st *stream, log shard.Log, place int, err error) {
+func (s *Service) at(ctx context.Context, name Name, p Position) (st *stream, log *sealedLog, place int, err error) {
 	if st, err = s.lookup(name); err != nil {
 		return nil, nil, 0, err
 	}

@@ -310,6 +310,9 @@ func (b *batch) submit(ctx context.Context, st *stream) {
 			continue
 		}
 		records := b.records[g.start : g.start+g.count]
+		if g.err = st.sealError; g.err != nil { // since Put looked, for records that waited at a gate
+			continue
+		}
 		if st.sealer != nil {
 			if g.err = st.sealer.seal(p.index, records); g.err != nil {
 				continue

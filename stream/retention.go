@@ -159,8 +159,8 @@ func (r *retention) expire(ctx context.Context, p *partition) {
 		r.schedule(p, end)
 		return
 	}
-	if err := r.expired(ctx, *p.stream); err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
-		r.logger.Warn("dropping closed shards failed, will be tried again", "stream", p.stream.String(), "error", err)
+	if err := r.expired(ctx, p.vault.name); err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
+		r.logger.Warn("dropping closed shards failed, will be tried again", "stream", p.vault.name.String(), "error", err)
 		r.schedule(p, now.Add(retryInterval))
 	}
 }
@@ -194,7 +194,7 @@ func (p *partition) trim(ctx context.Context, now time.Time) (due time.Time, emp
 			return time.Time{}, false, mapError(err)
 		}
 	}
-	oldest, err := log.Read(ctx, cut, shard.Limit{Records: 1})
+	oldest, err := log.Log.Read(ctx, cut, shard.Limit{Records: 1}) // also if it cannot be decrypted
 	if err != nil {
 		return time.Time{}, false, mapError(err)
 	}

@@ -61,7 +61,7 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 			st.partitions[i] = old.partitions[place]
 			continue
 		}
-		fresh = append(fresh, partition{engine: s.engine, stream: &st.name, topic: d.Topic, index: index, vault: st.vault, place: notQueued})
+		fresh = append(fresh, partition{engine: s.engine, topic: d.Topic, index: index, vault: st.vault, place: notQueued})
 		st.partitions[i] = &fresh[len(fresh)-1]
 		// Before anybody can write: a record whose log has no retention yet would be too old at once.
 		st.partitions[i].keep.Store(int64(st.retention))
@@ -72,12 +72,11 @@ func (s *Service) newStream(name Name, revision int64, d *definition, old *strea
 // partition is what a shard needs in memory: its log once somebody used it, and a few words.
 type partition struct {
 	engine shard.Engine
-	stream *Name
 	topic  string
 	index  int // the shard's number
 	vault  *vault
 
-	log     atomic.Pointer[shard.Log]
+	log     atomic.Pointer[sealedLog]
 	gate    gate
 	limiter shardLimiter
 	load    atomic.Pointer[load] // while the stream is on demand and the shard open
@@ -99,19 +98,16 @@ type partition struct {
 }
 
 // open returns the partition's log. An error wraps ErrNotFound when the stream has been deleted.
-func (p *partition) open(ctx context.Context) (shard.Log, error) {
+func (p *partition) open(ctx context.Context) (*sealedLog, error) {
 	if log := p.log.Load(); log != nil {
-		return *log, nil
+		return log, nil
 	}
 	log, err := p.engine.Open(ctx, p.topic, p.index)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", ShardID(p.index), mapError(err))
 	}
-	log = &sealedLog{log, p.vault, p.index}
-	if !p.log.CompareAndSwap(nil, &log) { // the same log for whoever asks
-		log = *p.log.Load()
-	}
-	return log, nil
+	p.log.CompareAndSwap(nil, &sealedLog{log, p.vault, p.index})
+	return p.log.Load(), nil // the same log for whoever asks
 }
 
 // mapError turns the log's way of saying that it was deleted into the stream's.
