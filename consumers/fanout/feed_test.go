@@ -95,6 +95,49 @@ func TestMemoryThatIsUsedUpCostsReadsAndNoRecords(t *testing.T) {
 	})
 }
 
+func TestNobodyReadsMoreThanHeSaysThatTakesMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		name := w.create("s")
+		u, err := w.Subscribe(t.Context(), w.register(name, "c"), stream.ShardID(0), latest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		var e Event
+		next := func() bool {
+			t.Helper()
+			if err := u.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			most, reads := u.MaxBytes(), w.metrics.ownReads.Load()
+			some, err := u.Next(t.Context(), &e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.metrics.ownReads.Load() > reads && most == 0 {
+				t.Error("it has read, and had said that it would take no memory")
+			}
+			return some
+		}
+		if !next() || u.feed == nil {
+			t.Fatal("it does not follow")
+		}
+		w.windows.Add(MemoryBytes) // so that the window moves on at once
+		defer w.windows.Add(-MemoryBytes)
+		w.put(name, "a")
+		synctest.Wait()
+		for range 3 {
+			if next() {
+				break
+			}
+		}
+		if len(e.Records) != 1 || string(e.Records[0].Value) != "a" {
+			t.Errorf("%d records", len(e.Records))
+		}
+	})
+}
+
 func TestNobodyReadsAShardThatNobodyFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -15,13 +15,13 @@ type metrics struct {
 
 	sharedReads, ownReads atomic.Int64
 
-	mu        sync.Mutex // guards consumers
-	consumers map[string]*counters
+	mu        sync.Mutex           // guards consumers
+	consumers map[string]*counters // by consumers' IDs; no two that are there have the same name
 }
 
 // counters are one consumer's.
 type counters struct {
-	consumer       *Consumer
+	labels         []string // values of labels
 	records, bytes atomic.Int64
 }
 
@@ -61,7 +61,7 @@ func (m *metrics) of(c *Consumer) *counters {
 	defer m.mu.Unlock()
 	k := m.consumers[c.ID]
 	if k == nil {
-		k = &counters{consumer: c}
+		k = &counters{labels: []string{c.Stream.Account, c.Stream.Region, c.Stream.Name, c.Name}}
 		m.consumers[c.ID] = k
 	}
 	return k
@@ -98,7 +98,6 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, k := range m.consumers {
-		values := []string{k.consumer.Stream.Account, k.consumer.Stream.Region, k.consumer.Stream.Name, k.consumer.Name}
 		for _, v := range []struct {
 			desc  *prometheus.Desc
 			kind  prometheus.ValueType
@@ -109,7 +108,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			{bytesDesc, prometheus.CounterValue, k.bytes.Load()},
 			{behindDesc, prometheus.GaugeValue, subscriptions[id].behind},
 		} {
-			out <- prometheus.MustNewConstMetric(v.desc, v.kind, float64(v.value), values...)
+			out <- prometheus.MustNewConstMetric(v.desc, v.kind, float64(v.value), k.labels...)
 		}
 	}
 	out <- prometheus.MustNewConstMetric(readsDesc, prometheus.CounterValue, float64(m.sharedReads.Load()), "shared")

@@ -237,14 +237,18 @@ func (s *Service) adopt(ctx context.Context) error {
 	return nil
 }
 
-// present tells whether a consumer is still registered.
+// present tells whether a consumer is still registered, and takes note of its revision, so that it need not be read again.
 func (s *Service) present(c *Consumer) bool {
 	entry, ok := s.catalog.Get(keyOf(c.Stream, c.Name))
 	if !ok || entry.Revision == c.revision {
 		return ok
 	}
 	current, err := decode(entry)
-	return err == nil && current.ID == c.ID
+	if err != nil || current.ID != c.ID {
+		return false
+	}
+	c.revision = current.revision
+	return true
 }
 
 func notFound(name stream.Name, consumer string) error {

@@ -196,7 +196,9 @@ func (u *Subscription) take(ctx context.Context, dst []shard.Record) ([]shard.Re
 			}
 			return records, got, err
 		}
+		// Reading is for the next time, when MaxBytes says that it takes memory.
 		u.service.unfollow(u)
+		return dst, taken{}, nil
 	}
 	u.service.metrics.ownReads.Add(1)
 	result, err := u.service.streams.Fetch(ctx, u.consumer.Stream, u.position, shard.Limit{Records: maxRecords, Bytes: maxBytes})

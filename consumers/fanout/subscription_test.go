@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/seed-462d9463/sluice/stream"
 )
 
@@ -228,6 +230,33 @@ func TestSubscriptionsEndWithTheirConsumerAndTheirStream(t *testing.T) {
 		}
 		if _, err := w.Subscribe(t.Context(), other, stream.ShardID(0), latest); !errors.Is(err, stream.ErrNotFound) {
 			t.Errorf("to a stream that is gone: %v", err)
+		}
+	})
+}
+
+// Who looked the consumer up before it went may subscribe after.
+func TestAConsumerOfTheSameNameIsCountedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		metrics := prometheus.NewPedanticRegistry()
+		metrics.MustRegister(w.metrics)
+		name := w.create("s")
+		for range 3 {
+			c := w.register(name, "c")
+			w.subscribe(c, latest)
+			synctest.Wait()
+			if err := w.Deregister(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Subscribe(t.Context(), c, stream.ShardID(0), latest); !errors.Is(err, ErrNotFound) {
+				t.Fatal(err)
+			}
+			if _, err := metrics.Gather(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(w.metrics.consumers); n != 0 {
+			t.Errorf("of consumers that are gone %d are counted", n)
 		}
 	})
 }
