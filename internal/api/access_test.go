@@ -221,6 +221,21 @@ func TestAnotherAccountMayUseAConsumerThatItsPolicyLeavesToIt(t *testing.T) {
 	if code, text := s.asOther(t, "DeregisterStreamConsumer", describe); code != "AccessDeniedException" {
 		t.Errorf("%s: %s", code, text)
 	}
+	byName := `{"StreamARN":"` + ordersARN + `","ConsumerName":"billing"}`
+	if code, text := s.asOther(t, "DescribeStreamConsumer", byName); code != "" {
+		t.Errorf("by the stream, whose policy allows it: %s: %s", code, text)
+	}
+	text, _ = json.Marshal(`{"Statement":{"Effect":"Deny","Principal":"*","Action":"kinesis:*","Resource":"*"}}`)
+	s.must(t, "PutResourcePolicy", `{"ResourceARN":"`+consumer+`","Policy":`+string(text)+`}`)
+	for _, operation := range []string{"DescribeStreamConsumer", "DeregisterStreamConsumer"} {
+		for _, body := range []string{describe, byName} {
+			code, text := s.asOther(t, operation, body)
+			if code != "AccessDeniedException" || !strings.Contains(text, consumer+" with an explicit deny") {
+				t.Errorf("%s %s, which the consumer's policy denies: %s: %s", operation, body, code, text)
+			}
+		}
+	}
+	s.must(t, "DescribeStreamConsumer", byName)
 }
 
 func TestControlOperationsAreLimitedWhenTheOperatorSaysSo(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/policy"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
@@ -15,7 +16,8 @@ import (
 // Whose streams a request may use:
 //
 //  1. Those of its own account, whatever their policies say: here an account has no users whom it could keep out.
-//  2. Those of another account that it names by ARN, if the resource's policy allows it and no statement denies it.
+//  2. Those of another account that it names by ARN, if the resource's policy allows it and no statement denies it; of
+//     a consumer that is named by its stream, if the stream's policy allows it and neither denies it.
 //  3. It learns nothing of others, not even whether they are there.
 //
 // resolve and parseResource find resources of the caller's own account only, unless authorize has let the request pass:
@@ -43,23 +45,43 @@ func (a *api) authorize(c wire.Caller, operation string, resourceARN *string) (w
 	if !ok || r.stream.Account == c.Account {
 		return c, nil // it is of no use to the caller
 	}
-	effect := policy.Silent
-	if p := a.policyOf(r); p != nil && !slices.Contains(ownersOnly, operation) {
-		effect = p.Evaluate(&policy.Request{
-			Account: c.Account, Action: "kinesis:" + operation, Resource: r.arn, Region: c.Region,
-			Address: addressOf(c), Secure: c.Secure, Time: a.now(),
-		})
-	}
-	const text = "User: arn:aws:iam::%s:root is not authorized to perform: kinesis:%s on resource: %s "
-	switch effect {
+	switch a.effect(c, operation, r) {
 	case policy.Allowed:
 		c.Owner = r.stream.Account
 		return c, nil
 	case policy.Denied:
-		return c, wire.Faultf(accessDenied, text+"with an explicit deny in a resource-based policy", c.Account, operation, clip(r.arn))
+		return c, denied(c, operation, r)
 	}
-	return c, wire.Faultf(accessDenied, text+"because no resource-based policy allows the kinesis:%s action",
+	return c, wire.Faultf(accessDenied, notAuthorized+"because no resource-based policy allows the kinesis:%s action",
 		c.Account, operation, clip(r.arn), operation)
+}
+
+// undenied refuses what a consumer's own policy denies to a caller who has named it by its stream's ARN and its name: it
+// was the stream's policy that has let him pass.
+func (a *api) undenied(c wire.Caller, operation string, consumer *fanout.Consumer) error {
+	r := resource{arn: consumerARN(consumer), stream: consumer.Stream, consumer: consumer.Name}
+	if ownerOf(c) != c.Account && a.effect(c, operation, r) == policy.Denied {
+		return denied(c, operation, r)
+	}
+	return nil
+}
+
+// effect is what the policy of a resource says of an operation.
+func (a *api) effect(c wire.Caller, operation string, r resource) policy.Effect {
+	p := a.policyOf(r)
+	if p == nil || slices.Contains(ownersOnly, operation) {
+		return policy.Silent
+	}
+	return p.Evaluate(&policy.Request{
+		Account: c.Account, Action: "kinesis:" + operation, Resource: r.arn, Region: c.Region,
+		Address: addressOf(c), Secure: c.Secure, Time: a.now(),
+	})
+}
+
+const notAuthorized = "User: arn:aws:iam::%s:root is not authorized to perform: kinesis:%s on resource: %s "
+
+func denied(c wire.Caller, operation string, r resource) error {
+	return wire.Faultf(accessDenied, notAuthorized+"with an explicit deny in a resource-based policy", c.Account, operation, clip(r.arn))
 }
 
 // ownerOf is whose resources a caller finds.

@@ -158,6 +158,9 @@ func (a *api) consumer(c wire.Caller, streamARN, consumerName, byARN *string) (f
 
 func (a *api) deregisterStreamConsumer(ctx context.Context, c wire.Caller, in *DeregisterStreamConsumerInput, _ *wire.Nothing) error {
 	consumer, err := a.consumer(c, in.StreamARN, in.ConsumerName, in.ConsumerARN)
+	if err == nil {
+		err = a.undenied(c, "DeregisterStreamConsumer", &consumer)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,6 +169,9 @@ func (a *api) deregisterStreamConsumer(ctx context.Context, c wire.Caller, in *D
 
 func (a *api) describeStreamConsumer(_ context.Context, c wire.Caller, in *DescribeStreamConsumerInput, out *DescribeStreamConsumerOutput) error {
 	consumer, err := a.consumer(c, in.StreamARN, in.ConsumerName, in.ConsumerARN)
+	if err == nil {
+		err = a.undenied(c, "DescribeStreamConsumer", &consumer)
+	}
 	if err != nil {
 		return err
 	}

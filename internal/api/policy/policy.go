@@ -71,7 +71,9 @@ func (p *Policy) Evaluate(r *Request) Effect {
 }
 
 func (s *statement) matches(r *Request) bool {
-	byPrincipal := slices.ContainsFunc(s.principals, func(p principal) bool { return p.matches(r) })
+	// Which of an account's users has signed is not known. Where it matters, it is the one to whom less is allowed.
+	perhaps := s.deny != s.notPrincipals
+	byPrincipal := slices.ContainsFunc(s.principals, func(p principal) bool { return p.matches(r, perhaps) })
 	if byPrincipal == s.notPrincipals || s.actions.match(strings.ToLower(r.Action)) == s.notActions ||
 		s.resources.match(r.Resource) == s.notResources {
 		return false
@@ -84,8 +86,9 @@ func (s *statement) matches(r *Request) bool {
 	return true
 }
 
-func (p principal) matches(r *Request) bool {
-	return p.account == "*" || p.account == r.Account && (p.arn == "" || p.arn == r.PrincipalARN())
+// matches tells whether it is who has signed the request; perhaps is the answer for somebody in that account.
+func (p principal) matches(r *Request, perhaps bool) bool {
+	return p.account == "*" || p.account == r.Account && (p.arn == "" || perhaps)
 }
 
 func (p patterns) match(text string) bool {

@@ -41,6 +41,8 @@ func TestAStatementAllowsWhatAllItsPartsMatch(t *testing.T) {
 		{`"Principal":{"AWS":"arn:aws:iam::222222222222:role/writer"},"Action":"kinesis:PutRecord","Resource":"*"`, Silent},
 		{`"Principal":"*","Action":"kinesis:GetRecords","Resource":"*"`, Silent},
 		{`"NotPrincipal":{"AWS":"222222222222"},"Action":"kinesis:PutRecord","Resource":"*"`, Silent},
+		{`"NotPrincipal":{"AWS":"arn:aws:iam::222222222222:role/writer"},"Action":"kinesis:PutRecord","Resource":"*"`, Silent},
+		{`"NotPrincipal":{"AWS":"arn:aws:iam::333333333333:role/writer"},"Action":"kinesis:PutRecord","Resource":"*"`, Allowed},
 		{`"NotPrincipal":{"AWS":"333333333333"},"Action":"kinesis:PutRecord","Resource":"*"`, Allowed},
 		{`"Principal":"*","NotAction":"kinesis:GetRecords","Resource":"*"`, Allowed},
 		{`"Principal":"*","NotAction":"kinesis:Put*","Resource":"*"`, Silent},
@@ -71,6 +73,23 @@ func TestADenialCountsMoreThanAnyPermission(t *testing.T) {
 	}
 	if got := p.Evaluate(request(func(r *Request) { r.Action = "kinesis:GetRecords"; r.Secure = false })); got != Silent {
 		t.Errorf("another action: %v", got)
+	}
+}
+
+func TestADenialForSomebodyInAnAccountKeepsTheAccountOut(t *testing.T) {
+	for principal, want := range map[string]Effect{
+		`"Principal":{"AWS":"arn:aws:iam::222222222222:user/writer"}`:    Denied,
+		`"Principal":{"AWS":"arn:aws:iam::333333333333:user/writer"}`:    Allowed,
+		`"NotPrincipal":{"AWS":"arn:aws:iam::222222222222:user/writer"}`: Denied,
+		`"NotPrincipal":{"AWS":"222222222222"}`:                          Allowed,
+	} {
+		p, err := Parse(`{"Statement":[{"Effect":"Allow",`+anybody+`},{"Effect":"Deny",`+principal+`,"Action":"*","Resource":"*"}]}`, scope)
+		if err != nil {
+			t.Fatal(principal, err)
+		}
+		if got := p.Evaluate(request(nil)); got != want {
+			t.Errorf("%s: %v, want %v", principal, got, want)
+		}
 	}
 }
 
