@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,21 +18,22 @@ import (
 //  2. Unless a reservation overdraws, used ≤ limit.
 //  3. At most one reservation overdraws. It never waits, so it ends.
 //  4. If anybody waits, somebody overdraws, and when he does no longer the next one is the first in the queue if
-//     there is room for it, else the first that holds something, and else the first.
+//     there is room for it, else the one that holds something and has waited longest, and else the first.
 //
 // So memory is bounded by the limit and the largest single request, and who holds something gets on.
 //
 // Whoever waits for a client that is slow to send or to take holds up everybody else, who may be a few slow
 // clients' victim for as long as a request may last. So, while somebody waits, those that have been slow for
-// longer than patience are cut off, the one that holds most first, one at a time. And who holds nothing yet comes
-// before those who want more.
+// longer than patience are cut off, the one that holds most first: one at a time, or as many as it takes to make room
+// for all those who come first. That are those who hold nothing yet, and then those who are small, or some thousands of
+// slow requests would keep all others waiting for minutes.
 type Budget struct {
 	limit int64
 
 	mu       sync.Mutex // guards all below, and the reservations
 	used     int64
 	overdraw *Reservation
-	queue    []*waiter    // those who hold nothing before the others; else first come, first served
+	queue    []*waiter    // by rank; else first come, first served
 	slow     *Reservation // the first of those that have waited for their clients, and are not done
 }
 
@@ -50,9 +52,20 @@ type Reservation struct {
 type waiter struct {
 	reservation *Reservation
 	bytes       int64
+	rank        int // who comes first
 	since       time.Time
 	granted     chan struct{} // closed when the bytes are held, or the reservation was cut off
 }
+
+// Ranks of those who wait.
+const (
+	newcomer = iota // holds nothing
+	small           // will hold no more than smallRequest
+	large
+)
+
+// smallRequest is what one of a record or a few takes, its answer included.
+const smallRequest = 256 << 10
 
 const (
 	patience      = 2 * time.Second        // with a slow client, while others wait
@@ -170,11 +183,17 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 // enqueue puts a waiter where it belongs.
 func (b *Budget) enqueue(w *waiter) {
 	w.reservation.waits, w.since = w, time.Now()
+	switch held := w.reservation.held; {
+	case held == 0:
+		w.rank = newcomer
+	case held+w.bytes <= smallRequest:
+		w.rank = small
+	default:
+		w.rank = large
+	}
 	at := len(b.queue)
-	if w.reservation.held == 0 {
-		for at = 0; at < len(b.queue) && b.queue[at].reservation.held == 0; {
-			at++
-		}
+	if behind := slices.IndexFunc(b.queue, func(other *waiter) bool { return other.rank > w.rank }); behind >= 0 {
+		at = behind
 	}
 	b.queue = slices.Insert(b.queue, at, w)
 }
@@ -191,27 +210,40 @@ func (b *Budget) leave(w *waiter) bool {
 	return true
 }
 
-// press is called now and then by those who wait. For the first of them it cuts off the slow one that holds most.
+// press is called now and then by those who wait. For the first of them it cuts off the slow ones that hold most.
 func (b *Budget) press(w *waiter, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.queue) == 0 || b.queue[0] != w {
 		return
 	}
-	var most *Reservation
+	needed := b.used - b.limit // to be given back, beyond what is about to be
+	for _, waits := range b.queue {
+		if waits.rank == large {
+			break
+		}
+		needed += waits.bytes
+	}
+	var slow []*Reservation
 	for r := b.slow; r != nil; r = r.next {
-		if r != w.reservation && !r.gone && r.slowFor(now) > patience && (most == nil || r.held > most.held) {
-			most = r
+		if r.gone {
+			needed -= r.held
+		} else if r != w.reservation && r.slowFor(now) > patience {
+			slow = append(slow, r)
 		}
 	}
-	if most == nil {
-		return
-	}
-	most.gone = true
-	most.cut()
-	if waits := most.waits; waits != nil {
-		b.leave(waits)
-		close(waits.granted)
+	slices.SortFunc(slow, func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) })
+	for i, r := range slow {
+		if i > 0 && needed <= 0 {
+			return
+		}
+		needed -= r.held
+		r.gone = true
+		r.cut()
+		if waits := r.waits; waits != nil {
+			b.leave(waits)
+			close(waits.granted)
+		}
 	}
 }
 
@@ -265,12 +297,23 @@ func (b *Budget) grant(r *Reservation, bytes int64) bool {
 	return true
 }
 
+// longest is the place in the queue of the one that holds something and has waited longest; 0 if none holds anything.
+func (b *Budget) longest() (at int) {
+	var since time.Time
+	for i, w := range b.queue {
+		if w.reservation.held > 0 && (since.IsZero() || w.since.Before(since)) {
+			at, since = i, w.since
+		}
+	}
+	return at
+}
+
 // serve grants what can be granted, in the order of the invariants.
 func (b *Budget) serve() {
 	for len(b.queue) > 0 {
 		at := 0
 		if b.overdraw == nil && b.used+b.queue[0].bytes > b.limit {
-			at = max(0, slices.IndexFunc(b.queue, func(w *waiter) bool { return w.reservation.held > 0 }))
+			at = b.longest()
 		}
 		w := b.queue[at]
 		r := w.reservation

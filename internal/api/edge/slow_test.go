@@ -3,6 +3,8 @@ package edge
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +32,62 @@ func TestTheSlowAreCutOffWhileOthersWait(t *testing.T) {
 		}
 		if small.Prompt() {
 			t.Error("there is room, and a slow one was cut off all the same")
+		}
+	})
+}
+
+func TestManySlowOnesMakeRoomForManyNewcomersAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		var cut atomic.Int32
+		slow := make([]Reservation, 50)
+		for i := range slow {
+			slow[i] = b.Open()
+			grow(t, &slow[i], 2)
+			slow[i].Slow(func() { cut.Add(1); go slow[i].Release() })
+		}
+		overdraws := b.Open()
+		grow(t, &overdraws, 10)
+		time.Sleep(2 * patience)
+		start := time.Now()
+		var newcomers sync.WaitGroup
+		for range 40 {
+			newcomers.Go(func() {
+				newcomer := b.Open()
+				grow(t, &newcomer, 2)
+			})
+		}
+		newcomers.Wait()
+		if took := time.Since(start); took > 2*pressInterval {
+			t.Errorf("the last of them waited %v", took)
+		}
+		if n := cut.Load(); n != 45 { // for 40 of two bytes, and 10 bytes that are overdrawn
+			t.Errorf("%d were cut off", n)
+		}
+	})
+}
+
+func TestWhoWantsMuchDoesNotHoldUpTheSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(1 << 20)
+		holds, slow, wantsMuch, wantsLittle, overdraws := b.Open(), b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &holds, 496<<10)
+		grow(t, &slow, 512<<10)
+		grow(t, &wantsMuch, 4<<10)
+		grow(t, &wantsLittle, 4<<10)
+		grow(t, &overdraws, 16<<10)
+		slow.Slow(func() { go slow.Release() })
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		defer cancel()
+		much := make(chan error)
+		go func() { much <- wantsMuch.Grow(ctx, 512<<10) }()
+		synctest.Wait()
+		if err := wantsLittle.Grow(ctx, 4<<10); err != nil {
+			t.Error(err)
+		}
+		overdraws.Release() // and there is room for both
+		if err := <-much; err != nil {
+			t.Error(err)
 		}
 	})
 }
