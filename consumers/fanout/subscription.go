@@ -208,7 +208,10 @@ func (u *Subscription) take(ctx context.Context, dst []shard.Record) ([]shard.Re
 	u.position, u.shard = result.Next, result.Shard
 	got := taken{caughtUp: result.MillisBehindLatest == 0}
 	if result.Closed {
-		got.closed, got.children = len(result.Records) == 0, result.Children
+		// Only the last event names children: the KCL gives a subscription up that has them beside a continuation.
+		if got.closed = len(result.Records) == 0; got.closed {
+			got.children = result.Children
+		}
 	} else if got.caughtUp {
 		u.service.follow(u)
 	}

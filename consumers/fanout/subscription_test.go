@@ -194,6 +194,11 @@ func TestTheEndOfAShardNamesItsChildrenAndEndsTheSubscription(t *testing.T) {
 			if !e.Continuation.IsZero() || !slices.Equal(children, []string{stream.ShardID(1), stream.ShardID(2)}) || len(e.Records) != 0 {
 				t.Errorf("%s: the last event is %+v", s.consumer.Name, e)
 			}
+			for _, e := range s.events[:len(s.events)-1] { // the KCL takes children beside a continuation for an error
+				if e.Continuation.IsZero() || e.Children != nil {
+					t.Errorf("%s: an event before the last is %+v", s.consumer.Name, e)
+				}
+			}
 			if !errors.Is(s.failure(), io.EOF) {
 				t.Errorf("%s: %v", s.consumer.Name, s.failure())
 			}
