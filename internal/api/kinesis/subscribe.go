@@ -3,6 +3,7 @@ package kinesis
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
@@ -73,11 +74,21 @@ type subscription struct {
 	shardID  string
 }
 
-func (s *subscription) Wait(ctx context.Context) error { return s.fault(s.Subscription.Wait(ctx)) }
+func (s *subscription) Wait(ctx context.Context) error { return s.ending(s.Subscription.Wait(ctx)) }
 
 func (s *subscription) Next(ctx context.Context, e *SubscribeToShardEvent) (bool, error) {
 	some, err := s.Subscription.Next(ctx, &e.Event)
-	return some, s.fault(err)
+	return some, s.ending(err)
+}
+
+// ending is fault among events, where clients know fewer errors (AWS's shape SubscribeToShardEventStream).
+func (s *subscription) ending(err error) error {
+	err = s.fault(err)
+	var told *wire.Fault
+	if errors.As(err, &told) && !slices.Contains([]string{resourceInUse, resourceNotFound, kmsAccessDenied, kmsNotFound}, told.Code) {
+		return wire.Faultf("InternalFailureException", "%s", told.Message)
+	}
+	return err
 }
 
 func (s *subscription) fault(err error) error {
