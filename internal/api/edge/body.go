@@ -17,7 +17,7 @@ import (
 // Buffers come in sizes of powers of two, each with its own pool.
 const (
 	smallestBuffer = 4 << 10
-	firstBuffer    = 64 << 10 // what follows when the smallest is full and that much is announced
+	bodyGrowth     = 16 // how many times as much as has arrived there is memory for, if that much is announced
 	largestBuffer  = 32 << 20
 )
 
@@ -78,7 +78,7 @@ func expectBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
 type arriver interface{ Arrived() bool }
 
 // readBody reads a request's body into the buffer, which grows as bytes arrive, never because they are
-// announced: a client cannot make the server allocate more than it sends.
+// announced: a client cannot make the server allocate more than bodyGrowth times what it sends.
 func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int, b *buffer, reserved *Reservation) ([]byte, error) {
 	if r.ContentLength > int64(limit) {
 		return nil, tooLarge(limit)
@@ -113,7 +113,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 			if n > limit {
 				return nil, tooLarge(limit)
 			}
-			if err := b.grow(ctx, reserved, max(n+1, min(announced, firstBuffer)), n); err != nil {
+			if err := b.grow(ctx, reserved, max(n+1, min(announced, bodyGrowth*n)), n); err != nil {
 				return nil, err
 			}
 		}
