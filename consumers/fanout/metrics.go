@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-462d9463/sluice/stream"
 )
 
 // metrics are the consumers' counters, close to the names that CloudWatch gives them. A consumer that has not
@@ -15,13 +17,19 @@ type metrics struct {
 
 	sharedReads, ownReads atomic.Int64
 
-	mu        sync.Mutex           // guards consumers
-	consumers map[string]*counters // by consumers' IDs; no two that are there have the same name
+	mu        sync.Mutex // guards consumers
+	consumers map[counted]*counters
+}
+
+// counted is what a consumer is called in the metrics, where each name may be there once.
+type counted struct {
+	stream   stream.Name
+	consumer string
 }
 
 // counters are one consumer's.
 type counters struct {
-	labels         []string // values of labels
+	id             string // the consumer's
 	records, bytes atomic.Int64
 }
 
@@ -43,7 +51,7 @@ var (
 )
 
 func newMetrics(s *Service, registerer prometheus.Registerer) (*metrics, error) {
-	m := &metrics{service: s, registerer: registerer, consumers: map[string]*counters{}}
+	m := &metrics{service: s, registerer: registerer, consumers: map[counted]*counters{}}
 	if registerer == nil {
 		return m, nil
 	}
@@ -59,10 +67,11 @@ func (m *metrics) unregister() {
 func (m *metrics) of(c *Consumer) *counters {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k := m.consumers[c.ID]
-	if k == nil {
-		k = &counters{labels: []string{c.Stream.Account, c.Stream.Region, c.Stream.Name, c.Name}}
-		m.consumers[c.ID] = k
+	name := counted{c.Stream, c.Name}
+	k := m.consumers[name]
+	if k == nil || k.id != c.ID {
+		k = &counters{id: c.ID}
+		m.consumers[name] = k
 	}
 	return k
 }
@@ -71,7 +80,10 @@ func (m *metrics) of(c *Consumer) *counters {
 func (m *metrics) drop(c *Consumer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.consumers, c.ID)
+	name := counted{c.Stream, c.Name}
+	if k := m.consumers[name]; k != nil && k.id == c.ID {
+		delete(m.consumers, name)
+	}
 }
 
 // Describe implements prometheus.Collector.
@@ -97,18 +109,19 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.service.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id, k := range m.consumers {
+	for name, k := range m.consumers {
+		values := []string{name.stream.Account, name.stream.Region, name.stream.Name, name.consumer}
 		for _, v := range []struct {
 			desc  *prometheus.Desc
 			kind  prometheus.ValueType
 			value int64
 		}{
-			{subscriptionsDesc, prometheus.GaugeValue, subscriptions[id].count},
+			{subscriptionsDesc, prometheus.GaugeValue, subscriptions[k.id].count},
 			{recordsDesc, prometheus.CounterValue, k.records.Load()},
 			{bytesDesc, prometheus.CounterValue, k.bytes.Load()},
-			{behindDesc, prometheus.GaugeValue, subscriptions[id].behind},
+			{behindDesc, prometheus.GaugeValue, subscriptions[k.id].behind},
 		} {
-			out <- prometheus.MustNewConstMetric(v.desc, v.kind, float64(v.value), k.labels...)
+			out <- prometheus.MustNewConstMetric(v.desc, v.kind, float64(v.value), values...)
 		}
 	}
 	out <- prometheus.MustNewConstMetric(readsDesc, prometheus.CounterValue, float64(m.sharedReads.Load()), "shared")

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -127,21 +126,16 @@ func (s *Service) Subscribe(ctx context.Context, c Consumer, shardID string, at 
 	if err := s.enter(u); err != nil {
 		return nil, err
 	}
-	// Who removes a consumer drops what he finds of it; this may have come after that.
+	// Who removes a consumer ends the subscriptions that he finds; this one may have come after that.
 	current, err := s.Consumer(c.Stream, c.Name)
-	gone := errors.Is(err, ErrNotFound) || errors.Is(err, stream.ErrNotFound)
 	if err == nil && (current.ID != c.ID || current.StreamID != position.StreamID) {
-		gone, err = true, notFound(c.Stream, c.Name)
+		err = notFound(c.Stream, c.Name)
 	}
 	if err != nil {
 		u.Close()
-	}
-	if gone {
-		s.drop(&c)
-	}
-	if err != nil {
 		return nil, err
 	}
+	u.counters = s.metrics.of(&c)
 	return u, nil
 }
 
@@ -160,7 +154,6 @@ func (s *Service) enter(u *Subscription) error {
 		before.end(ErrTakenOver)
 	}
 	s.subscriptions[u.place] = u
-	u.counters = s.metrics.of(&u.consumer)
 	return nil
 }
 

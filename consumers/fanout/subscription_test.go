@@ -263,6 +263,19 @@ func TestAConsumerOfTheSameNameIsCountedAnew(t *testing.T) {
 		if n := len(w.metrics.consumers); n != 0 {
 			t.Errorf("of consumers that are gone %d are counted", n)
 		}
+		// Of a stream whose deletion was not seen to its end.
+		w.subscribe(w.register(name, "c"), latest)
+		if err := w.streams.Delete(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		w.create("s")
+		s := w.subscribe(w.register(name, "c"), latest)
+		w.put(name, "a")
+		synctest.Wait()
+		s.want("of the new stream", "a")
+		if _, err := metrics.Gather(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
