@@ -354,55 +354,10 @@ func (h *Handler) answer(w http.ResponseWriter, x *exchange, fault *wire.Fault) 
 	h.writeFault(w, x, fault)
 }
 
-// took is how long the client has waited for an answer, or for the beginning of one that goes on.
-func (x *exchange) took(now, start time.Time) time.Duration {
-	if !x.answered.IsZero() {
-		now = x.answered
-	}
-	return now.Sub(start)
-}
-
-// finish counts the request and writes its line in the access log.
-func (h *Handler) finish(r *http.Request, id string, x *exchange, took time.Duration) {
-	m := h.stray
-	if x.route != nil {
-		m = x.route.metrics
-	}
-	code := ""
-	if x.fault != nil {
-		code = x.fault.Code
-	}
-	m.done(code, took, x.received, x.sent)
-	ctx := r.Context()
-	if !h.logger.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	attributes := []slog.Attr{
-		slog.String("request", id), slog.String("operation", x.target()), slog.String("client", r.RemoteAddr),
-		slog.String("region", x.caller.Region), slog.Duration("took", took),
-		slog.Int("received", x.received), slog.Int("sent", x.sent),
-	}
-	if x.accessKey != "" {
-		attributes = append(attributes, slog.String("access_key", x.accessKey))
-	}
-	if x.fault != nil {
-		attributes = append(attributes, slog.String("code", code), slog.String("message", x.fault.Message))
-	}
-	h.logger.LogAttrs(ctx, slog.LevelDebug, "request", attributes...)
-}
-
 // last ends the connection with the answer, because there is more of the body, and nobody will read it. In HTTP/2 it is
 // the stream alone that ends, and needs no header for it.
 func (x *exchange) last(w http.ResponseWriter) {
 	if x.http1 {
 		w.Header().Set("Connection", "close")
 	}
-}
-
-// target names the operation for logs.
-func (x *exchange) target() string {
-	if x.route == nil {
-		return ""
-	}
-	return x.route.service.Name + "." + x.route.operation.Name
 }
