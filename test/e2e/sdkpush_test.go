@@ -92,6 +92,10 @@ func (c *sdk) end(consumer string) {
 	var got []any
 	for _, event := range events {
 		got = append(got, get[[]any](c.t, event, "Records")...)
+		children, _ := event["ChildShards"].([]any)
+		if _, more := event["ContinuationSequenceNumber"]; more && len(children) > 0 { // which the KCL takes for an error
+			c.t.Errorf("children beside a continuation: %v", event)
+		}
 	}
 	check(c.t, get[string](c.t, got[len(got)-1], "SequenceNumber"), get[string](c.t, last, "SequenceNumber"))
 	ended := events[len(events)-1]
