@@ -19,8 +19,10 @@ func (s *Service) Register(ctx context.Context, name stream.Name, consumer strin
 		return Consumer{}, err
 	}
 	// Neither may others register meanwhile, or there might be one too many, nor may the stream be deleted.
-	s.registering.Lock()
-	defer s.registering.Unlock()
+	if err := s.turn(ctx); err != nil {
+		return Consumer{}, err
+	}
+	defer func() { <-s.registering }()
 	d, err := s.streams.Describe(name)
 	if err != nil {
 		return Consumer{}, err
@@ -59,6 +61,16 @@ func (s *Service) Register(ctx context.Context, name stream.Name, consumer strin
 	c.revision = entry.Revision
 	s.logger.Info("consumer registered", "stream", name.String(), "consumer", consumer)
 	return c, nil
+}
+
+// turn takes registering.
+func (s *Service) turn(ctx context.Context) error {
+	select {
+	case s.registering <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Consumer finds a consumer. Errors: stream.ErrNotFound, ErrNotFound.
@@ -183,8 +195,10 @@ func (s *Service) Count(d *stream.Description) (int, error) {
 
 // DeleteStream deletes a stream, with its consumers if that is enforced: else it must have none, ErrHasConsumers.
 func (s *Service) DeleteStream(ctx context.Context, name stream.Name, enforce bool) error {
-	s.registering.Lock()
-	defer s.registering.Unlock()
+	if err := s.turn(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.registering }()
 	d, err := s.streams.Describe(name)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -178,4 +179,20 @@ func TestTagsAreSetOnTheConsumerThatIsMeant(t *testing.T) {
 	if _, err := w.SetTags(t.Context(), c, add); !errors.Is(err, ErrNotFound) {
 		t.Errorf("on one that is gone: %v", err)
 	}
+}
+
+func TestWhoWaitsForACatalogThatDoesNotAnswerCanGiveUp(t *testing.T) {
+	w := newWorld(t)
+	name := w.create("s")
+	w.registering <- struct{}{} // as if another one waited for the catalog
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Register(ctx, name, "c", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("a registration: %v", err)
+	}
+	if err := w.DeleteStream(ctx, name, true); !errors.Is(err, context.Canceled) {
+		t.Errorf("a deletion: %v", err)
+	}
+	<-w.registering
+	w.register(name, "c")
 }

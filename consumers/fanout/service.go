@@ -50,8 +50,9 @@ type Service struct {
 	stop       context.CancelFunc
 	owned      sync.WaitGroup // the feeds
 
-	// registering is held while a consumer is registered or a stream deleted.
-	registering sync.Mutex
+	// registering holds an element while a consumer is registered or a stream deleted. No mutex: the catalog may not
+	// answer, and who waits for his turn can give up.
+	registering chan struct{}
 
 	windows atomic.Int64 // bytes that the windows of all feeds hold
 
@@ -81,7 +82,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		streams: o.Streams, catalog: o.Catalog, config: o.Config, logger: o.Logger,
-		feeds: map[shardKey]*feed{}, subscriptions: map[place]*Subscription{},
+		registering: make(chan struct{}, 1), feeds: map[shardKey]*feed{}, subscriptions: map[place]*Subscription{},
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)

@@ -11,8 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/seed-462d9463/sluice/stream"
 )
 
@@ -235,46 +233,6 @@ func TestSubscriptionsEndWithTheirConsumerAndTheirStream(t *testing.T) {
 		}
 		if _, err := w.Subscribe(t.Context(), other, stream.ShardID(0), latest); !errors.Is(err, stream.ErrNotFound) {
 			t.Errorf("to a stream that is gone: %v", err)
-		}
-	})
-}
-
-// Who looked the consumer up before it went may subscribe after.
-func TestAConsumerOfTheSameNameIsCountedAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		metrics := prometheus.NewPedanticRegistry()
-		metrics.MustRegister(w.metrics)
-		name := w.create("s")
-		for range 3 {
-			c := w.register(name, "c")
-			w.subscribe(c, latest)
-			synctest.Wait()
-			if err := w.Deregister(t.Context(), c); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Subscribe(t.Context(), c, stream.ShardID(0), latest); !errors.Is(err, ErrNotFound) {
-				t.Fatal(err)
-			}
-			if _, err := metrics.Gather(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if n := len(w.metrics.consumers); n != 0 {
-			t.Errorf("of consumers that are gone %d are counted", n)
-		}
-		// Of a stream whose deletion was not seen to its end.
-		w.subscribe(w.register(name, "c"), latest)
-		if err := w.streams.Delete(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-		w.create("s")
-		s := w.subscribe(w.register(name, "c"), latest)
-		w.put(name, "a")
-		synctest.Wait()
-		s.want("of the new stream", "a")
-		if _, err := metrics.Gather(); err != nil {
-			t.Error(err)
 		}
 	})
 }
