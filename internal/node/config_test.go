@@ -124,13 +124,17 @@ func TestAFileOfCommentsSetsNothing(t *testing.T) {
 }
 
 func TestMistakesInTheEnvironmentNameTheVariable(t *testing.T) {
-	for variable, value := range map[string]string{
-		"SLUICE_SHUTDOWN_GRACE": "soon", "SLUICE_LOG_JOURNAL_FILES": "many",
-		"SLUICE_S3_PATH_STYLE": "perhaps", "SLUICE_ACCESS_KEY_ID": "alone",
+	for _, c := range []struct{ variable, value, want string }{
+		{"SLUICE_SHUTDOWN_GRACE", "soon", `: "soon" is not a duration like 30s or 1h30m`},
+		{"SLUICE_LOG_JOURNAL_FILES", "many", `: "many" is not a whole number`},
+		{"SLUICE_RETENTION_BYTES", "1 GB", `: "1 GB" is not a whole number`},
+		{"SLUICE_S3_PATH_STYLE", "perhaps", `: "perhaps" is not true or false`},
+		{"SLUICE_TLS_SELF_SIGNED", "maybe", `: "maybe" is not true or false`},
+		{"SLUICE_ACCESS_KEY_ID", "alone", ""},
 	} {
-		_, err := load(t, "", map[string]string{variable: value})
-		if err == nil || !strings.Contains(err.Error(), variable) {
-			t.Errorf("%s=%s: %v", variable, value, err)
+		_, err := load(t, "", map[string]string{c.variable: c.value})
+		if err == nil || !strings.Contains(err.Error(), c.variable+c.want) {
+			t.Errorf("%s=%s: %v", c.variable, c.value, err)
 		}
 	}
 }

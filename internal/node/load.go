@@ -129,6 +129,9 @@ func environmentError(environment map[string]string, err error) error {
 		if err := env.ParseWithOptions(&c, alone); err != nil {
 			if parse, ok := errors.AsType[env.ParseError](err); ok {
 				err = parse.Err
+				if kind := kinds[strings.TrimPrefix(parse.Type.String(), "*")]; kind != "" {
+					err = fmt.Errorf("%q is not %s", value, kind)
+				}
 			}
 			problems = append(problems, fmt.Errorf("%s: %w", name, err))
 		}
