@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -26,6 +27,11 @@ type world struct {
 	config   Config
 	keys     Keys         // nil: none
 	logger   *slog.Logger // nil: no logs
+
+	// For tests under load.
+	resharders int           // who change a stream's shards at a time
+	expected   []error       // what may come of it
+	pause      time.Duration // of writers
 }
 
 // newWorld starts a service, which ends with the test.
@@ -34,7 +40,7 @@ func newWorld(t testing.TB, engine shard.Engine, change func(*Config)) *world {
 	if engine == nil {
 		engine = shardtest.NewMemory()
 	}
-	w := &world{t: t, engine: engine, config: DefaultConfig()}
+	w := &world{t: t, engine: engine, config: DefaultConfig(), resharders: 1}
 	if change != nil {
 		change(&w.config)
 	}
