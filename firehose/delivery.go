@@ -86,7 +86,8 @@ type input struct {
 	source
 	keys     aggregate.HashRange // of the shard
 	log      shard.Log
-	stop     context.CancelFunc // of its watcher
+	stop     context.CancelFunc // ends all that is done for it
+	unwatch  context.CancelFunc // ends its last watcher; nil if there was none
 	ctx      context.Context
 	pos      shard.Offset // next to scan; delivery.mu guards it
 	closed   bool         // nothing more is appended to it

@@ -1,13 +1,17 @@
 package firehose
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-462d9463/sluice/shard"
 )
 
 func TestABatchIsDeliveredWhenItHasReachedTheSizeHint(t *testing.T) {
@@ -293,11 +297,56 @@ func TestAParentThatIsGoneHoldsNobodyUp(t *testing.T) {
 		if got := e.store.contents(); len(got) != 0 {
 			t.Fatalf("objects: %q", got)
 		}
+		trim(t, shards[1], 1)
 		e.sources.set(nil, shards[0], shards[2])
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if got := e.store.contents(); !slices.Equal(got, []string{"child\n"}) {
 			t.Fatalf("objects: %q", got)
+		}
+		if got := e.stats(s, clicks); got.LostRecords != 1 || got.DeliveredRecords != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// waitedFor counts those who wait for a log.
+type waitedFor struct {
+	shard.Log
+	waiting atomic.Int64
+}
+
+func (l *waitedFor) Wait(ctx context.Context, from shard.Offset) error {
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
+	return l.Log.Wait(ctx, from)
+}
+
+func TestNobodyWaitsForAShardThatHasBeenReadToItsEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *env) {
+		shards := e.shards("input", 2)
+		log := &waitedFor{Log: shards[0].Log}
+		shards[0].Log = log
+		shards[1].Parents = []int{0}
+		e.sources.set(nil, shards[0])
+		s, stop := e.start()
+		defer stop()
+		e.create(s, clicks, definition(fromStream))
+		write(t, log, "parent")
+		time.Sleep(time.Hour)
+		if n := log.waiting.Load(); n != 1 {
+			t.Errorf("%d wait for an open shard", n)
+		}
+		shards[0].Closed = true
+		e.sources.set(nil, shards...)
+		write(t, shards[1].Log, "child")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := log.waiting.Load(); n != 0 {
+			t.Errorf("%d wait for a closed shard", n)
+		}
+		if got := e.store.contents(); !slices.Equal(got, []string{"parent\n", "child\n"}) {
+			t.Errorf("objects: %q", got)
 		}
 	})
 }

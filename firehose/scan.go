@@ -54,6 +54,11 @@ func (d *delivery) resolve(ctx context.Context) (bool, error) {
 			in.close(l.Closed)
 		}
 	}
+	for src, in := range d.inputs {
+		if !present[src] && !in.ended {
+			d.skipLost(in, nil) // all that was left of it has been dropped
+		}
+	}
 	d.forget(func(src source) bool { return !present[src] })
 	d.addInputs(ctx)
 	return true, nil
@@ -72,6 +77,9 @@ func (in *input) close(closed bool) {
 	in.closed = closed
 	if _, next := in.log.Bounds(); closed && in.pos >= next {
 		in.ended = true
+		if in.unwatch != nil {
+			in.unwatch()
+		}
 	}
 }
 
@@ -236,9 +244,12 @@ func (d *delivery) skipLost(in *input, records []shard.Record) {
 // watch waits in the background until the input has something to scan.
 func (d *delivery) watch(in *input) {
 	at := in.pos
+	ctx, cancel := context.WithCancel(in.ctx)
+	in.unwatch = cancel
 	d.done.Go(func() {
+		defer cancel()
 		// An error is told by the scan that follows, unless it is the end.
-		_ = in.log.Wait(in.ctx, at)
+		_ = in.log.Wait(ctx, at)
 		d.signal(in)
 	})
 }
