@@ -40,7 +40,7 @@ func (s *Service) Wait(ctx context.Context, name Name, from Position) error {
 		return mapError(err)
 	case <-st.changed:
 		cancel()
-		_ = <-come // ends because of cancel
+		<-come //nolint:errcheck // it ends because of cancel
 		return nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -38,6 +39,9 @@ const (
 	tellAgain = time.Hour
 	// maxPieces is in how many a shard is split at once.
 	maxPieces = 16
+	// maxMergeLineage is how long a stream's definition may be for its shards to be merged: merging and splitting
+	// again makes it longer, and a stream that is too large is better than one that cannot grow any more.
+	maxMergeLineage = maxLineageBytes / 4 * 3
 )
 
 func newScaler(s *Service) *scaler {
@@ -170,11 +174,13 @@ func (c *scaler) grow(ctx context.Context, name Name) {
 			return errUnchanged
 		}
 		clear(expected)
+		room := c.s.config.OnDemand.MaxShards - len(p.open())
 		for _, v := range divisions {
 			place, ok := placeOf(d.Shards, v.index)
-			if !ok || !d.Shards[place].Open() {
+			if !ok || !d.Shards[place].Open() || len(v.keys) > room {
 				continue
 			}
+			room -= len(v.keys)
 			for i, piece := range p.splitAt(place, v.keys) {
 				expected[p.shards[piece].Range.Start] = v.rates[i]
 			}
@@ -261,6 +267,10 @@ func (c *scaler) shrink(ctx context.Context, name Name) {
 	st, err := c.s.lookup(name)
 	if err != nil || !st.definition.OnDemand {
 		c.forget(name)
+		return
+	}
+	if entry, ok := c.s.catalog.Get(name.key()); ok && len(entry.Value) > maxMergeLineage {
+		c.tellOfLimit(ctx, st, fmt.Errorf("%w: its shards are not merged while it has so many that were closed", ErrLimitExceeded))
 		return
 	}
 	now, wall := c.s.clock(), time.Now()

@@ -199,6 +199,34 @@ func TestColdNeighborsAreMergedUntilNothingIsLeftToDo(t *testing.T) {
 	})
 }
 
+func TestAStreamThatHasHadManyShardsIsNotMergedSoThatItCanGrow(t *testing.T) {
+	simulate(t, nil, func(s *simulation) {
+		s.traffic(10*time.Second, 1500, s.anywhere)
+		s.edit(s.name, func(d *definition) {
+			for target, size := 1000, 0; size <= maxMergeLineage; target = 1030 - target {
+				p := newPlan(d.Shards)
+				p.cover(uniformSplit(target))
+				p.stamp(time.Now())
+				d.Shards = p.shards
+				value, err := encodeLineage(d)
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				if size = len(value); target == 1000 {
+					size = 0 // ends with 30 shards
+				}
+			}
+		})
+		time.Sleep(time.Hour)
+		if open := s.describe(s.name).OpenShards; open != 30 {
+			s.t.Errorf("%d shards", open)
+		}
+		if n := s.lines.count("not merged"); n != 1 {
+			s.t.Errorf("%d warnings", n)
+		}
+	})
+}
+
 func TestWarmThroughputIsAFloor(t *testing.T) {
 	simulate(t, nil, func(s *simulation) {
 		if err := s.UpdateWarmThroughput(context.Background(), s.name, 10); err != nil {
