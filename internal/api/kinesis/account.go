@@ -2,7 +2,6 @@ package kinesis
 
 import (
 	"context"
-	"math"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/stream"
@@ -50,18 +49,23 @@ const (
 
 func (a *api) describeLimits(_ context.Context, c wire.Caller, _ *Empty, out *DescribeLimitsOutput) error {
 	u := a.streams.Usage(c.Account, c.Region)
-	out.ShardLimit, out.OpenShardCount = limitOrNone(u.ShardQuota), int32(u.Shards)
-	out.OnDemandStreamCountLimit, out.OnDemandStreamCount = limitOrNone(u.OnDemandStreamQuota), int32(u.OnDemandStreams)
+	out.ShardLimit, out.OpenShardCount = limitOrNone(u.ShardQuota), count(u.Shards)
+	out.OnDemandStreamCountLimit, out.OnDemandStreamCount = limitOrNone(u.OnDemandStreamQuota), count(u.OnDemandStreams)
 	return nil
 }
 
-// limitOrNone is a limit for clients that compare with it: no limit is more than anything.
+// mostCounted is the largest number that AWS's model has for limits and what is counted against them.
+const mostCounted = 1_000_000
+
+// limitOrNone is a limit for clients that compare with it: no limit is as much as there can be.
 func limitOrNone(limit int) int32 {
 	if limit == 0 {
-		return math.MaxInt32
+		return mostCounted
 	}
-	return int32(min(limit, math.MaxInt32))
+	return count(limit)
 }
+
+func count(n int) int32 { return int32(min(n, mostCounted)) }
 
 func (a *api) describeAccountSettings(_ context.Context, c wire.Caller, _ *Empty, out *AccountSettingsOutput) error {
 	commitment, err := a.streams.Commitment(c.Account, c.Region, a.now())
