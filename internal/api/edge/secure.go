@@ -47,6 +47,7 @@ type secureConn struct {
 	inner    net.Conn // what is read and written; set by begin, unless err is
 	err      error
 	tls      atomic.Pointer[tls.Conn] // inner, once the handshake is done; for Close, which does not wait for begin
+	closing  atomic.Bool
 }
 
 // Read implements net.Conn.
@@ -69,10 +70,29 @@ func (c *secureConn) Write(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *secureConn) Close() error {
+	c.closing.Store(true)
 	if secured := c.tls.Load(); secured != nil {
 		return secured.Close()
 	}
 	return c.Conn.Close()
+}
+
+// partingTime is how long a client may take to let the last word of a connection pass. Servers close one connection
+// after the other when they end, and crypto/tls would wait for five seconds for each whose client reads nothing.
+const partingTime = 20 * time.Millisecond
+
+// parting is the connection below TLS.
+type parting struct {
+	net.Conn
+	closing *atomic.Bool
+}
+
+// SetWriteDeadline is what crypto/tls bounds its last word with.
+func (c *parting) SetWriteDeadline(t time.Time) error {
+	if latest := time.Now().Add(partingTime); c.closing.Load() && t.After(latest) {
+		t = latest
+	}
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // CloseWrite ends what is sent, as net/http does before it closes a connection on which the client still sends.
@@ -104,7 +124,7 @@ func (c *secureConn) start() {
 			return
 		}
 	}
-	secured := tls.Server(below, c.listener.config)
+	secured := tls.Server(&parting{below, &c.closing}, c.listener.config)
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(ReadHeaderTimeout))
 	if err := secured.HandshakeContext(context.Background()); err != nil {
 		c.refuse(err)

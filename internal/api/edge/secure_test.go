@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -25,7 +26,8 @@ type secured struct {
 	roots *x509.CertPool
 }
 
-func startSecured(t *testing.T, plain bool, change ...func(*http.Server)) *secured {
+// newCertificate makes a certificate for this machine that vouches for itself.
+func newCertificate(t *testing.T) (tls.Certificate, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -43,6 +45,12 @@ func startSecured(t *testing.T, plain bool, change ...func(*http.Server)) *secur
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, certificate
+}
+
+func startSecured(t *testing.T, plain bool, change ...func(*http.Server)) *secured {
+	t.Helper()
+	pair, certificate := newCertificate(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +66,7 @@ func startSecured(t *testing.T, plain bool, change ...func(*http.Server)) *secur
 	}
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		Certificates: []tls.Certificate{pair},
 	}
 	served := make(chan struct{})
 	go func() {
@@ -144,6 +152,29 @@ func TestPlainHTTPIsToldThatThePortSpeaksTLS(t *testing.T) {
 		t.Errorf("%s %s", answer.Status, text)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestWhoReadsNothingDoesNotHoldUpTheClosing(t *testing.T) {
+	pair, certificate := newCertificate(t)
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe() // on which nothing is under way: what is not read is not written
+		listener := &secureListener{config: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, logger: slog.New(slog.DiscardHandler)}
+		conn := &secureConn{Conn: here, listener: listener}
+		go func() {
+			client := tls.Client(there, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", Time: func() time.Time { return certificate.NotAfter.Add(-time.Minute) }})
+			_, _ = io.WriteString(client, "x")
+		}()
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_ = conn.Close()
+		if took := time.Since(start); took > partingTime {
+			t.Errorf("closed after %v", took)
+		}
+	})
 }
 
 func TestOldTLSIsRefused(t *testing.T) {

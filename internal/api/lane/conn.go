@@ -58,6 +58,12 @@ func (s *Server) newConn(c net.Conn) *conn {
 // serve answers requests until the connection ends or is handed over.
 func (c *conn) serve() {
 	defer c.server.forget(c)
+	defer func() { // as net/http does
+		if problem := recover(); problem != nil {
+			c.logf("panic serving %v: %v\n%s", c.net.RemoteAddr(), problem, debug.Stack())
+			_ = c.net.Close()
+		}
+	}()
 	for c.await() {
 		size, v := c.readHead()
 		switch {

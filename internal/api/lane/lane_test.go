@@ -254,6 +254,23 @@ func TestAHandlerThatPanicsEndsItsConnectionAlone(t *testing.T) {
 	}
 }
 
+// broken is a connection with a defect.
+type broken struct{ net.Conn }
+
+func (broken) Read([]byte) (int, error) { panic("a defect") }
+
+func TestADefectBelowEndsItsConnectionAlone(t *testing.T) {
+	f := start(t, echo)
+	good, answers := f.dial()
+	here, there := net.Pipe()
+	f.server.start(broken{there})
+	if _, err := here.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection goes on")
+	}
+	_, _ = io.WriteString(good, request("S.A", "on"))
+	expect(t, answers, 200, "POST S.A on")
+}
+
 func TestAnswersOfAnyLengthArriveWhole(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
