@@ -148,7 +148,7 @@ func (d *definition) documentShard(s *Shard, next int, keys []HashKey) documentS
 	ds[placeFrom], ds[placeWidth] = int64(from), int64(to-from)
 	ds[placeCreated] = s.Created.Unix() - d.Created.Unix()
 	if !s.Open() {
-		ds[placeClosed] = s.Closed.Sub(d.Created).Milliseconds() + 1
+		ds[placeClosed] = max(0, s.Closed.Sub(d.Created).Milliseconds()) + 1 // never 0, wherever the clock was set
 	}
 	for i, parent := range s.Parents() {
 		index, _ := ParseShardID(parent)

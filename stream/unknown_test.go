@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -170,6 +171,72 @@ func TestAStreamThatIsReplacedWhileItsShardsAreChangedLeavesNoLogs(t *testing.T)
 		t.Errorf("logs of a stream that is no more: %v", err)
 	}
 	if got := w.topics(); len(got) != 1 {
+		t.Errorf("topics %v", got)
+	}
+}
+
+func TestAShardThatWasClosedBeforeItsStreamWasCreatedStaysClosed(t *testing.T) {
+	now := time.Now()
+	d := newDefinition(named("s"), CreateOptions{Shards: 1}, now)
+	p := newPlan(d.Shards)
+	p.widen(2)
+	p.stamp(now.Add(-time.Millisecond)) // the clock was set back
+	d.Shards = p.shards
+	value, err := encodeLineage(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decodeDefinition(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newShardMap(again.Shards); err != nil || again.Shards[0].Open() {
+		t.Errorf("%v, open: %v", err, again.Shards[0].Open())
+	}
+}
+
+func TestStreamsThatAreDeletedWhileTheirShardsChangeLeaveNothingBehind(t *testing.T) {
+	w := newWorld(t, nil, limitsOffIn)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	name := named("s")
+	var calls sync.WaitGroup
+	expect := func(err error, allowed ...error) {
+		if err != nil && !slices.ContainsFunc(allowed, func(e error) bool { return errors.Is(err, e) }) {
+			t.Error(err)
+		}
+	}
+	var count atomic.Int64
+	for range 2 {
+		calls.Go(func() {
+			for n := 1; ctx.Err() == nil; n = n%7 + 1 {
+				_, err := w.UpdateShardCount(t.Context(), name, n)
+				expect(err, ErrNotFound)
+				if err == nil {
+					count.Add(1)
+				}
+			}
+		})
+		calls.Go(func() {
+			for ctx.Err() == nil {
+				results, err := w.Put(t.Context(), name, []Entry{{"a", nil, []byte("a")}, {"b", nil, []byte("b")}, {"c", nil, []byte("c")}})
+				expect(err, ErrNotFound)
+				for _, r := range results {
+					expect(r.Err)
+				}
+			}
+		})
+	}
+	for range 25 {
+		w.create("s", CreateOptions{Shards: 3})
+		for seen := count.Load(); count.Load() == seen; {
+			runtime.Gosched()
+		}
+		expect(w.Delete(t.Context(), name))
+	}
+	cancel()
+	calls.Wait()
+	if got := w.topics(); len(got) != 0 {
 		t.Errorf("topics %v", got)
 	}
 }
