@@ -118,29 +118,33 @@ func pushed(t *testing.T, s *server, arn string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
-		ConsumerARN: consumer.Consumer.ConsumerARN, ShardId: &shard,
-		StartingPosition: &kinesistypes.StartingPosition{Type: kinesistypes.ShardIteratorTypeTrimHorizon},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream := answer.GetStream()
-	defer stream.Close()
-	for message := range stream.Events() {
-		event := message.(*kinesistypes.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value
-		for _, r := range event.Records {
-			parseEntry(t, string(r.Data))
-			if r.EncryptionType != kinesistypes.EncryptionTypeKms {
-				t.Errorf("a record is pushed with the encryption type %q", r.EncryptionType)
+	count := 0
+	// The SDK may lose its connection, as docs/compatibility.md tells, and for five seconds there is no other subscription.
+	eventually(t, "records are pushed", func() error {
+		answer, err := client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+			ConsumerARN: consumer.Consumer.ConsumerARN, ShardId: &shard,
+			StartingPosition: &kinesistypes.StartingPosition{Type: kinesistypes.ShardIteratorTypeTrimHorizon},
+		})
+		if err != nil {
+			return err
+		}
+		stream := answer.GetStream()
+		defer stream.Close()
+		for message := range stream.Events() {
+			event := message.(*kinesistypes.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value
+			for _, r := range event.Records {
+				parseEntry(t, string(r.Data))
+				if r.EncryptionType != kinesistypes.EncryptionTypeKms {
+					t.Errorf("a record is pushed with the encryption type %q", r.EncryptionType)
+				}
+			}
+			if count = len(event.Records); count > 0 {
+				return nil
 			}
 		}
-		if len(event.Records) > 0 {
-			return len(event.Records)
-		}
-	}
-	t.Error(stream.Err())
-	return 0
+		return fmt.Errorf("the subscription ended: %w", stream.Err())
+	})
+	return count
 }
 
 // fileWith is a file in the directory with the text in it, or "".

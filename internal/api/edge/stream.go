@@ -31,6 +31,9 @@ func (h *Handler) answerOn(w http.ResponseWriter, r *http.Request, x *exchange, 
 	m.letGo()
 	s := &streaming{h: h, w: w, control: http.NewResponseController(w), x: x, m: m, headers: eventstream.Event(events.Type(), "application/json")}
 	w.Header()["Content-Type"] = []string{eventstream.ContentType}
+	if r.ProtoMajor == 1 {
+		settle(ctx)
+	}
 	x.answered = h.now()
 	w.WriteHeader(http.StatusOK)
 	if err := s.send(initialResponse); err != nil {
@@ -44,6 +47,20 @@ func (h *Handler) answerOn(w http.ResponseWriter, r *http.Request, x *exchange, 
 		if err != nil {
 			return s.end(ctx, err)
 		}
+	}
+}
+
+// settling is how much later an answer that goes on begins over HTTP/1.1: the AWS SDK for Go may close its connection
+// under an answer that comes before it has put its request away. An answer that ends it asks for again; a subscription
+// it gives up.
+const settling = 10 * time.Millisecond
+
+func settle(ctx context.Context) {
+	timer := time.NewTimer(settling)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
