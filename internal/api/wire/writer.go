@@ -107,18 +107,12 @@ func (w *Writer) Text(s []byte) {
 }
 
 // Plain is String for what needs no escapes and is ASCII: numbers, names that AWS gives.
-func (w *Writer) Plain(s string) {
-	if w.cbor {
-		w.buf = append(appendHead(w.buf, cborText, uint64(len(s))), s...)
-		return
-	}
-	w.value()
-	w.buf = append(append(append(w.buf, '"'), s...), '"')
-	w.comma = true
-}
+func (w *Writer) Plain(s string) { plain(w, s) }
 
 // Digits is Plain for bytes.
-func (w *Writer) Digits(s []byte) {
+func (w *Writer) Digits(s []byte) { plain(w, s) }
+
+func plain[S string | []byte](w *Writer, s S) {
 	if w.cbor {
 		w.buf = append(appendHead(w.buf, cborText, uint64(len(s))), s...)
 		return
