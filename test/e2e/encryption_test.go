@@ -67,14 +67,7 @@ func TestEncryptedRecordsSurviveKillNineAndRotationAndAreNotOnTheDisk(t *testing
 	stopProducers()
 	producers.Wait()
 
-	found := checkStream(t, l, readStream(t.Context(), t, s.reader(), "clicks"))
-	eventually(t, "the stream's records are delivered", func() error {
-		if n := len(linesIn(t, filepath.Join(s.buckets(), "clicks-bucket"))); n < len(found) {
-			return fmt.Errorf("%d of %d", n, len(found))
-		}
-		return nil
-	})
-	checkObjects(t, linesIn(t, filepath.Join(s.buckets(), "clicks-bucket")), found)
+	checkDelivered(t, l, s.records("clicks"), s.lines("clicks-bucket"))
 	if n := pushed(t, s, arn); n == 0 {
 		t.Error("nothing was pushed")
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,18 +69,9 @@ func TestANodeWaitsForABrokerAndOutlastsItsRestarts(t *testing.T) {
 	stop()
 	clients.Wait()
 
-	records := readStream(t.Context(), t, s.reader(), "clicks")
-	found := checkStream(t, ledger, records)
+	records := checkDelivered(t, ledger, s.records("clicks"), s.lines("clicks-bucket"))
 	watcher.check(t, records)
-	t.Logf("%d records acknowledged, %d found, %d seen while writing", len(ledger.acknowledged()), len(found), len(watcher.seen))
-	bucket := filepath.Join(s.buckets(), "clicks-bucket")
-	eventually(t, "the stream's records are delivered", func() error {
-		if n := len(linesIn(t, bucket)); n < len(found) {
-			return fmt.Errorf("%d of %d", n, len(found))
-		}
-		return nil
-	})
-	checkObjects(t, linesIn(t, bucket), found)
+	t.Logf("%d records acknowledged, %d found, %d seen while writing", len(ledger.acknowledged()), len(records), len(watcher.seen))
 }
 
 // TestANodeStartsAndServesWhileOneOfThreeBrokersIsAway has the broker away that the node asks first.
@@ -120,13 +110,5 @@ func TestANodeStartsAndServesWhileOneOfThreeBrokersIsAway(t *testing.T) {
 	cluster.Brokers[1].Kill()
 	write("another-away")
 
-	found := checkStream(t, ledger, readStream(t.Context(), t, s.reader(), "clicks"))
-	bucket := filepath.Join(s.buckets(), "clicks-bucket")
-	eventually(t, "the stream's records are delivered", func() error {
-		if n := len(linesIn(t, bucket)); n < len(found) {
-			return fmt.Errorf("%d of %d", n, len(found))
-		}
-		return nil
-	})
-	checkObjects(t, linesIn(t, bucket), found)
+	checkDelivered(t, ledger, s.records("clicks"), s.lines("clicks-bucket"))
 }

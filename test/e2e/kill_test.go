@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,22 +88,13 @@ func killNine(t *testing.T, e engine, kills int) {
 	stopProducers()
 	producers.Wait()
 
-	records := readStream(t.Context(), t, s.reader(), "clicks")
-	found := checkStream(t, streamLedger, records)
+	records := checkDelivered(t, streamLedger, s.records("clicks"), s.lines("clicks-bucket"))
 	watcher.check(t, records)
 	t.Logf("%d lines acknowledged of those sent by plain HTTP", lineAcks.Load())
 	t.Logf("%d records acknowledged in the stream, %d found, %d seen while writing, %d kills, %d changes of shards",
-		len(streamLedger.acknowledged()), len(found), len(watcher.seen), kills, changes.Load())
+		len(streamLedger.acknowledged()), len(records), len(watcher.seen), kills, changes.Load())
 
-	eventually(t, "the stream's records are delivered", func() error {
-		if n := len(linesIn(t, filepath.Join(s.buckets(), "clicks-bucket"))); n < len(found) {
-			return fmt.Errorf("%d of %d", n, len(found))
-		}
-		return nil
-	})
-	checkObjects(t, linesIn(t, filepath.Join(s.buckets(), "clicks-bucket")), found)
-
-	checkDirect(t, s, directLedger)
+	checkDirect(t, directLedger, s.lines("direct-bucket"))
 }
 
 // mostChanges are made quickly, and others slowly, so that the stream's shards do not become more than one answer of
@@ -161,38 +151,6 @@ func reshardOnce(ctx context.Context, client *kinesis.Client, name *string, rand
 		}
 	}
 	return nil
-}
-
-// checkDirect holds the objects of a DirectPut delivery stream against the ledger. What was tried and not
-// acknowledged may be there, at most once.
-func checkDirect(t *testing.T, s *server, l *ledger) {
-	bucket := filepath.Join(s.buckets(), "direct-bucket")
-	acked := map[string]bool{}
-	for _, a := range l.acknowledged() {
-		acked[a.entry.id()] = true
-	}
-	eventually(t, "direct puts are delivered", func() error {
-		missing := len(acked)
-		for line := range linesIn(t, bucket) {
-			if acked[parseEntry(t, line).id()] {
-				missing--
-			}
-		}
-		if missing > 0 {
-			return fmt.Errorf("%d of %d are missing", missing, len(acked))
-		}
-		return nil
-	})
-	for line, times := range linesIn(t, bucket) {
-		id := parseEntry(t, line).id()
-		if times != 1 {
-			t.Errorf("direct record %s is %d times in the objects", id, times)
-		}
-		if !l.tried[id] {
-			t.Errorf("direct record %s is in the objects, and nobody wrote it", id)
-		}
-	}
-	t.Logf("%d direct records acknowledged", len(acked))
 }
 
 // watcher reads a stream while it is written, and remembers what it was given: none of it may vanish later. It begins

@@ -157,9 +157,8 @@ func produceDirect(ctx context.Context, client *firehose.Client, delivery, produ
 }
 
 // checkStream holds what is in a stream against the ledger: every acknowledged record once, where the answer said,
-// nothing twice, nothing that was not tried, and each producer's records in the order in which it sent them. It
-// returns the ids found.
-func checkStream(t testing.TB, l *ledger, records []readRecord) map[string]bool {
+// nothing twice, nothing that was not tried, and each producer's records in the order in which it sent them.
+func checkStream(t testing.TB, l *ledger, records []readRecord) {
 	t.Helper()
 	found := map[string]bool{}
 	position := map[string]string{} // id → shard and sequence number
@@ -201,24 +200,81 @@ func checkStream(t testing.TB, l *ledger, records []readRecord) map[string]bool 
 			t.Fatal("many more are lost")
 		}
 	}
-	return found
 }
 
-// checkObjects holds the lines of a bucket against the ids that must be there, each once.
-func checkObjects(t testing.TB, lines map[string]int, want map[string]bool) {
+// checkDelivered waits until a stream and the objects that are made of it have the same records, holds that reading
+// against the ledger, and returns it. One reading alone would not do: a put that its producer did not wait for may still be
+// under way when all producers have ended, and come into the stream, and from there into the objects, at any later time.
+func checkDelivered(t testing.TB, l *ledger, read func() []readRecord, objects func() map[string]int) []readRecord {
 	t.Helper()
-	seen := 0
+	var records []readRecord
+	var lines map[string]int
+	eventually(t, "the stream and the objects have the same records", func() error {
+		lines, records = objects(), read()
+		return difference(records, lines)
+	})
+	checkStream(t, l, records)
+	for line, times := range lines {
+		if times != 1 {
+			t.Errorf("record %s is %d times in the objects", parseEntry(t, line).id(), times)
+		}
+	}
+	return records
+}
+
+// difference tells which records are in a stream or in the objects alone, however often.
+func difference(records []readRecord, lines map[string]int) error {
+	in := map[string]bool{}
+	missing, example := 0, ""
+	for _, r := range records {
+		in[r.data] = true
+		if lines[r.data] == 0 {
+			missing, example = missing+1, r.data
+		}
+	}
+	invented := 0
+	for line := range lines {
+		if !in[line] {
+			invented, example = invented+1, line
+		}
+	}
+	if missing+invented > 0 {
+		return fmt.Errorf("of %d records in the stream %d are not in the objects, and %d in the objects are not in the stream, one of them is %s",
+			len(records), missing, invented, last(example, 200))
+	}
+	return nil
+}
+
+// checkDirect holds the objects of a DirectPut delivery stream against the ledger. What was tried and not
+// acknowledged may be there, at most once.
+func checkDirect(t testing.TB, l *ledger, objects func() map[string]int) {
+	t.Helper()
+	acked := map[string]bool{}
+	for _, a := range l.acknowledged() {
+		acked[a.entry.id()] = true
+	}
+	var lines map[string]int
+	eventually(t, "direct puts are delivered", func() error {
+		lines = objects()
+		missing := len(acked)
+		for line := range lines {
+			if acked[parseEntry(t, line).id()] {
+				missing--
+			}
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d of %d are missing", missing, len(acked))
+		}
+		return nil
+	})
 	for line, times := range lines {
 		id := parseEntry(t, line).id()
 		if times != 1 {
-			t.Errorf("record %s is %d times in the objects", id, times)
+			t.Errorf("direct record %s is %d times in the objects", id, times)
 		}
-		if !want[id] {
-			t.Errorf("record %s is in the objects, and should not be", id)
+		if !l.tried[id] {
+			t.Errorf("direct record %s is in the objects, and nobody wrote it", id)
 		}
-		seen++
 	}
-	if seen != len(want) {
-		t.Errorf("%d records in the objects, want %d", seen, len(want))
-	}
+	t.Logf("%d direct records acknowledged", len(acked))
 }

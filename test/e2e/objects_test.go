@@ -71,6 +71,11 @@ func countLines(objects map[string][]byte) map[string]int {
 	return lines
 }
 
+// lines counts, when it is called, how often each line is in the objects of a bucket of the directory sink.
+func (s *server) lines(bucket string) func() map[string]int {
+	return func() map[string]int { return linesIn(s.t, filepath.Join(s.buckets(), bucket)) }
+}
+
 // createStream makes a stream and waits for it as an SDK user does.
 func createStream(t testing.TB, s *server, name string, shards int32) string {
 	t.Helper()
@@ -163,4 +168,9 @@ func readStream(ctx context.Context, t testing.TB, client *kinesis.Client, name 
 		}
 	}
 	return records
+}
+
+// records reads a stream, when it is called, from its beginning to its end at that time.
+func (s *server) records(stream string) func() []readRecord {
+	return func() []readRecord { return readStream(s.t.Context(), s.t, s.reader(), stream) }
 }
