@@ -111,33 +111,29 @@ func pushed(t *testing.T, s *server, arn string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := 0
-	// The SDK may lose its connection, as docs/compatibility.md tells, and for five seconds there is no other subscription.
-	eventually(t, "records are pushed", func() error {
-		answer, err := client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
-			ConsumerARN: consumer.Consumer.ConsumerARN, ShardId: &shard,
-			StartingPosition: &kinesistypes.StartingPosition{Type: kinesistypes.ShardIteratorTypeTrimHorizon},
-		})
-		if err != nil {
-			return err
-		}
-		stream := answer.GetStream()
-		defer stream.Close()
-		for message := range stream.Events() {
-			event := message.(*kinesistypes.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value
-			for _, r := range event.Records {
-				parseEntry(t, string(r.Data))
-				if r.EncryptionType != kinesistypes.EncryptionTypeKms {
-					t.Errorf("a record is pushed with the encryption type %q", r.EncryptionType)
-				}
-			}
-			if count = len(event.Records); count > 0 {
-				return nil
-			}
-		}
-		return fmt.Errorf("the subscription ended: %w", stream.Err())
+	answer, err := client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+		ConsumerARN: consumer.Consumer.ConsumerARN, ShardId: &shard,
+		StartingPosition: &kinesistypes.StartingPosition{Type: kinesistypes.ShardIteratorTypeTrimHorizon},
 	})
-	return count
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := answer.GetStream()
+	defer stream.Close()
+	for message := range stream.Events() {
+		event := message.(*kinesistypes.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value
+		for _, r := range event.Records {
+			parseEntry(t, string(r.Data))
+			if r.EncryptionType != kinesistypes.EncryptionTypeKms {
+				t.Errorf("a record is pushed with the encryption type %q", r.EncryptionType)
+			}
+		}
+		if n := len(event.Records); n > 0 {
+			return n
+		}
+	}
+	t.Fatalf("the subscription ended: %v", stream.Err())
+	return 0
 }
 
 // fileWith is a file in the directory with the text in it, or "".

@@ -50,9 +50,10 @@ func (h *Handler) answerOn(w http.ResponseWriter, r *http.Request, x *exchange, 
 	}
 }
 
-// settling is how much later an answer that goes on begins over HTTP/1.1: the AWS SDK for Go may close its connection
-// under an answer that comes before it has put its request away. An answer that ends it asks for again; a subscription
-// it gives up.
+// settling is how much later an answer that goes on begins over HTTP/1.1: the AWS SDK for Go closes its connection under
+// an answer that begins before its goroutine that writes has looked for the end of the request's body, some
+// microseconds after the server has got all of it (github.com/aws/aws-sdk-go-v2, issue 2737). An answer that ends it asks for
+// again; a subscription it gives up.
 const settling = 10 * time.Millisecond
 
 func settle(ctx context.Context) {
