@@ -14,7 +14,7 @@ func (in *PutRecordInput) ReadWire(r *wire.Reader) {
 	for open := r.BeginObject(); open && r.Member(); {
 		switch string(r.Name()) {
 		case "StreamName":
-			in.StreamName = text(r)
+			in.StreamName = in.put.name(r)
 		case "StreamARN":
 			in.StreamARN = text(r)
 		case "StreamId":
@@ -34,7 +34,7 @@ func (in *PutRecordsInput) ReadWire(r *wire.Reader) {
 	for open := r.BeginObject(); open && r.Member(); {
 		switch string(r.Name()) {
 		case "StreamName":
-			in.StreamName = text(r)
+			in.StreamName = in.put.name(r)
 		case "StreamARN":
 			in.StreamARN = text(r)
 		case "StreamId":

@@ -19,7 +19,9 @@ type PutRecordInput struct {
 	Record                    PutRecordsEntry // AWS has its members beside the others
 	SequenceNumberForOrdering *string
 
-	put putMemory
+	put    putMemory
+	record [1]PutRecordsEntry
+	result [1]stream.Result
 }
 
 // PutRecordOutput is AWS's shape of that name.
@@ -60,11 +62,27 @@ type putMemory struct {
 	keys    []byte
 	hashes  []stream.HashKey
 	entries []stream.Entry
+	stream  string // the name that was read last: nearly always it is the next one's, too
 }
 
 func (m *putMemory) reset() {
 	clear(m.entries)
 	m.keys, m.hashes, m.entries = m.keys[:0], m.hashes[:0], m.entries[:0]
+}
+
+// name reads a stream's name.
+func (m *putMemory) name(r *wire.Reader) *string {
+	b, ok := r.String()
+	switch {
+	case !ok:
+		return nil
+	case len(b) > stream.MaxNameLength: // not worth keeping
+		s := string(b)
+		return &s
+	case string(b) != m.stream:
+		m.stream = string(b)
+	}
+	return &m.stream
 }
 
 // Reset implements wire.Reusable.
@@ -73,6 +91,9 @@ func (in *PutRecordInput) Reset() {
 	put.reset()
 	*in = PutRecordInput{put: put}
 }
+
+// Reset implements wire.Reusable.
+func (out *PutRecordOutput) Reset() { *out = PutRecordOutput{} }
 
 // Reset implements wire.Reusable.
 func (in *PutRecordsInput) Reset() {
@@ -103,12 +124,12 @@ func (a *api) putRecord(ctx context.Context, c wire.Caller, in *PutRecordInput, 
 	if err := a.checkOrdering(name, in.SequenceNumberForOrdering); err != nil {
 		return err
 	}
-	entries, err := in.put.fill([]PutRecordsEntry{in.Record})
+	in.record[0] = in.Record
+	entries, err := in.put.fill(in.record[:])
 	if err != nil {
 		return err
 	}
-	var memory [1]stream.Result
-	results, err := a.streams.PutInto(ctx, name, entries, memory[:0])
+	results, err := a.streams.PutInto(ctx, name, entries, in.result[:0])
 	if err != nil {
 		return a.putFault(err, name, entries, "data")
 	}

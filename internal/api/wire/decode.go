@@ -9,12 +9,24 @@ import (
 // DecodeJSON decodes a request body into the shape that in points to. The body is overwritten; what in holds
 // afterwards does not point into it, unless in reads itself and says otherwise. The error is a *SyntaxError or
 // a *TypeError.
-func DecodeJSON(body []byte, in any) error { return decode(NewReader(body), in) }
+func DecodeJSON(body []byte, in any) error { return decode(body, false, in) }
 
 // DecodeCBOR is DecodeJSON for a body of CBOR.
-func DecodeCBOR(body []byte, in any) error { return decode(NewCBORReader(body), in) }
+func DecodeCBOR(body []byte, in any) error { return decode(body, true, in) }
 
-func decode(r *Reader, in any) error {
+// readers are for use again, as writers are.
+var readers = sync.Pool{New: func() any { return new(Reader) }}
+
+func decode(body []byte, cbor bool, in any) error {
+	r := readers.Get().(*Reader)
+	*r = Reader{buf: body, cbor: cbor}
+	err := r.decode(in)
+	*r = Reader{}
+	readers.Put(r)
+	return err
+}
+
+func (r *Reader) decode(in any) error {
 	if r.Null() {
 		r.syntax("null where a structure is expected")
 	}

@@ -6,23 +6,29 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	asm "github.com/segmentio/asm/base64"
 )
 
 // AppendJSON appends a shape as compact JSON.
-func AppendJSON(dst []byte, out any) []byte {
-	w := Writer{buf: dst}
-	w.Shape(out)
-	return w.buf
-}
+func AppendJSON(dst []byte, out any) []byte { return appendShape(dst, false, out) }
 
 // AppendCBOR appends a shape as CBOR.
-func AppendCBOR(dst []byte, out any) []byte {
-	w := Writer{buf: dst, cbor: true}
+func AppendCBOR(dst []byte, out any) []byte { return appendShape(dst, true, out) }
+
+// writers are for use again: one that a shape is handed to by its interface lies on the heap.
+var writers = sync.Pool{New: func() any { return new(Writer) }}
+
+func appendShape(dst []byte, cbor bool, out any) []byte {
+	w := writers.Get().(*Writer)
+	*w = Writer{buf: dst, cbor: cbor}
 	w.Shape(out)
-	return w.buf
+	dst = w.buf
+	*w = Writer{}
+	writers.Put(w)
+	return dst
 }
 
 // Shape writes a shape, by reflection unless it writes itself.

@@ -107,12 +107,19 @@ func (w *Writer) Text(s []byte) {
 }
 
 // Plain is String for what needs no escapes and is ASCII: numbers, names that AWS gives.
-func (w *Writer) Plain(s string) { plain(w, s) }
+func (w *Writer) Plain(s string) {
+	if w.cbor {
+		w.buf = append(appendHead(w.buf, cborText, uint64(len(s))), s...)
+		return
+	}
+	w.value()
+	w.buf = append(append(append(w.buf, '"'), s...), '"')
+	w.comma = true
+}
 
-// Digits is Plain for bytes.
-func (w *Writer) Digits(s []byte) { plain(w, s) }
-
-func plain[S string | []byte](w *Writer, s S) {
+// Digits is Plain for bytes. It is written out and not shared by a type parameter, by which s would escape: an
+// allocation for every number.
+func (w *Writer) Digits(s []byte) {
 	if w.cbor {
 		w.buf = append(appendHead(w.buf, cborText, uint64(len(s))), s...)
 		return
