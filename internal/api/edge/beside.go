@@ -42,25 +42,29 @@ func (h *Handler) Beside(service, operation string, visitor Visitor) http.Handle
 
 // receive is ServeHTTP for a visitor.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request, v *Visit, visitor Visitor) {
-	start := h.now()
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
-	id := identify(w.Header())
+	x := &v.x
+	x.start = h.now()
+	x.ids.make()
+	if _, ok := w.(answerer); !ok {
+		x.ids.put(w.Header())
+	}
 	expectBody(w, r, h.bodyTimeout)
 	defer v.request.Release()
 	defer func() {
 		if problem := recover(); problem != nil {
 			if err, ok := problem.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				h.finish(r, id, &v.x, h.now().Sub(start))
+				h.finish(r, x)
 				panic(problem)
 			}
 			h.metrics.panics.Inc()
-			h.logger.Error("request failed by a defect in Sluice", "request", id, "operation", v.x.target(),
+			h.logger.Error("request failed by a defect in Sluice", "request", x.ids.request(), "operation", v.x.target(),
 				"panic", problem, "stack", string(debug.Stack()))
 			v.x.fault = wire.Internal()
 			visitor.Refuse(w, v, v.x.fault)
 		}
-		h.finish(r, id, &v.x, h.now().Sub(start))
+		h.finish(r, x)
 	}()
 	err := visitor.Serve(w, r, v)
 	v.in.release() // not in a defer: what a panic has gone through is not used again
@@ -77,7 +81,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, v *Visit, visi
 		v.x.last(w)
 		fault = slowClient()
 	case !foreseen && r.Context().Err() == nil:
-		h.logger.Error("request failed", "request", id, "operation", v.x.target(), "error", err)
+		h.logger.Error("request failed", "request", x.ids.request(), "operation", v.x.target(), "error", err)
 	}
 	if fault.Status == 0 {
 		fault.Status = http.StatusBadRequest
@@ -202,7 +206,7 @@ func (v *Visit) Answer(w http.ResponseWriter, status int, document []byte) {
 	if len(document) == 0 {
 		contentType = ""
 	}
-	v.handler.write(w, status, contentType, document)
+	v.handler.write(w, &v.x.ids, status, contentType, document)
 }
 
 // FromForeignPage tells whether a browser sends the request to a name that need not be this machine's, and so perhaps

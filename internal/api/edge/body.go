@@ -68,6 +68,9 @@ func (b *buffer) release() {
 // expectBody limits the time for a request's body to arrive: also of one that is refused, whose body net/http
 // reads to its end before it answers.
 func expectBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
+	if whole, ok := r.Body.(arriver); ok && whole.Arrived() {
+		return
+	}
 	if r.ContentLength != 0 {
 		// Recorders and the like know no deadlines; every real connection does.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))

@@ -270,6 +270,10 @@ func (r *Reservation) Shrink(bytes int64) {
 
 // Release gives back all that is held. The reservation may be used again.
 func (r *Reservation) Release() {
+	if r.held == 0 && r.cut == nil { // the budget does not know it
+		r.gone = false
+		return
+	}
 	b := r.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,21 +12,21 @@ import (
 
 // authenticate finds out who makes the request. Without credentials configured that is anybody, and there is
 // no signature to be verified.
-func (h *Handler) authenticate(r *http.Request, x *exchange) (*sigv4.Signature, error) {
+func (h *Handler) authenticate(r *http.Request, x *exchange) error {
 	if h.verifier == nil {
 		if fromForeignPage(r) {
-			return nil, &wire.Fault{Code: "AccessDeniedException", Status: http.StatusForbidden,
+			return &wire.Fault{Code: "AccessDeniedException", Status: http.StatusForbidden,
 				Message: "Without credentials configured, Sluice takes no requests that a browser sends to another name than localhost."}
 		}
 		x.caller = wire.Caller{Account: h.account, Region: h.region}
 		if region := sigv4.Region(r); validRegion(region) {
 			x.caller.Region = region
 		}
-		return nil, nil
+		return nil
 	}
-	signature, err := h.verifier.Begin(r, x.route.service.Name, h.now(), "X-Amz-Target")
-	if err != nil {
-		return nil, err
+	signature := &x.signature
+	if err := h.verifier.Begin(signature, r, x.route.service.Name, x.start, "X-Amz-Target"); err != nil {
+		return err
 	}
 	x.accessKey = signature.AccessKey()
 	x.caller = wire.Caller{
@@ -34,9 +34,9 @@ func (h *Handler) authenticate(r *http.Request, x *exchange) (*sigv4.Signature, 
 		Verified: true, Address: r.RemoteAddr, Secure: overTLS(r),
 	}
 	if !validRegion(x.caller.Region) {
-		return nil, wire.Faultf("InvalidSignatureException", "Credential should be scoped to a valid region. ")
+		return wire.Faultf("InvalidSignatureException", "Credential should be scoped to a valid region. ")
 	}
-	return signature, nil
+	return nil
 }
 
 // fromForeignPage tells whether a browser sends the request to a name that need not be this machine's. A page

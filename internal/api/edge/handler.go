@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,8 +122,10 @@ func or[T comparable](value, otherwise T) T {
 	return value
 }
 
-// exchange is what is learned of one request while it is served.
+// exchange is what is learned of one request while it is served, and its memory.
 type exchange struct {
+	ids       ids
+	start     time.Time
 	route     *route
 	codec     wire.Codec // of request and answer; nil if the request's content type is none of AWS's
 	caller    wire.Caller
@@ -133,34 +136,51 @@ type exchange struct {
 	sent      int
 	answered  time.Time // when an answer that goes on has begun; else zero
 	fault     *wire.Fault
+	signature sigv4.Signature // not verified yet, if there are credentials
+	memory    memory
+	small     [512]byte // of an answer that holds none of the request's memory while it is sent
+}
+
+// exchanges are for use again, but for those that a panic has gone through.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func (x *exchange) release() {
+	*x = exchange{}
+	exchanges.Put(x)
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := h.now()
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
-	id := identify(w.Header())
+	x := exchanges.Get().(*exchange)
+	x.start, x.http1 = h.now(), r.ProtoMajor == 1
+	x.ids.make()
+	if _, ok := w.(answerer); !ok {
+		x.ids.put(w.Header())
+	}
 	expectBody(w, r, h.bodyTimeout)
-	x := exchange{http1: r.ProtoMajor == 1}
 	if h.cors != nil {
 		x.shared = h.cors.share(w.Header(), r)
 	}
 	defer func() {
 		if problem := recover(); problem != nil {
 			if err, ok := problem.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				h.finish(r, id, &x, x.took(h.now(), start))
+				h.finish(r, x)
 				panic(problem)
 			}
 			h.metrics.panics.Inc()
-			h.logger.Error("request failed by a defect in Sluice", "request", id, "operation", x.target(),
+			h.logger.Error("request failed by a defect in Sluice", "request", x.ids.request(), "operation", x.target(),
 				"panic", problem, "stack", string(debug.Stack()))
-			h.answer(w, &x, wire.Internal())
+			h.answer(w, x, wire.Internal())
+			h.finish(r, x)
+			return
 		}
-		h.finish(r, id, &x, x.took(h.now(), start))
+		h.finish(r, x)
+		x.release()
 	}()
-	if err := h.serve(w, r, &x); err != nil {
-		h.refuse(w, r, id, &x, err)
+	if err := h.serve(w, r, x); err != nil {
+		h.refuse(w, r, x, err)
 	}
 }
 
@@ -169,19 +189,24 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 	if done, err := h.find(w, r, x); done || err != nil {
 		return err
 	}
-	signature, err := h.authenticate(r, x)
-	if err != nil {
+	if err := h.authenticate(r, x); err != nil {
 		return err
 	}
-	m := memory{request: h.requests.Open(), answer: h.answers.Open()}
+	m := &x.memory
+	m.request, m.answer = h.requests.Open(), h.answers.Open()
 	defer m.request.Release()
 	defer m.answer.Release()
-	err = h.exchange(w, r, x, signature, &m)
+	small, err := h.exchange(w, r, x)
 	// Not in a defer: what a panic has gone through is not used again.
 	m.in.release()
 	m.out.release()
 	m.decoded.release()
-	return err
+	if small == nil || err != nil {
+		return err
+	}
+	m.request.Release()
+	h.write(w, &x.ids, http.StatusOK, x.codec.ContentType(), small)
+	return nil
 }
 
 // memory is what one request holds while it is served.
@@ -192,8 +217,10 @@ type memory struct {
 	held            int64  // of answer, by what is to be encoded
 }
 
-// hold reserves so many bytes for what is to be encoded, instead of those before.
-func (m *memory) hold(ctx context.Context, bytes int64) error {
+var _ wire.Memory = (*memory)(nil)
+
+// Hold reserves so many bytes for what is to be encoded, instead of those before.
+func (m *memory) Hold(ctx context.Context, bytes int64) error {
 	if bytes > m.held {
 		if err := m.answer.Grow(ctx, bytes-m.held); err != nil {
 			return err
@@ -208,8 +235,8 @@ func (m *memory) hold(ctx context.Context, bytes int64) error {
 // largestSmallAnswer is the largest answer that needs no room among the answers: that of a PutRecords.
 const largestSmallAnswer = 64 << 10
 
-// room returns an empty slice for an answer of so many bytes.
-func (m *memory) room(ctx context.Context, size int) ([]byte, error) {
+// Grow returns an empty slice for an answer of so many bytes.
+func (m *memory) Grow(ctx context.Context, size int) ([]byte, error) {
 	reserved := &m.answer
 	if size <= largestSmallAnswer {
 		reserved = &m.request
@@ -220,34 +247,38 @@ func (m *memory) room(ctx context.Context, size int) ([]byte, error) {
 	return (*m.out.bytes)[:0], nil
 }
 
-// exchange reads the body of a request whose operation and caller are known, and answers it.
-func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, signature *sigv4.Signature, m *memory) error {
-	ctx := r.Context()
+// exchange reads the body of a request whose operation and caller are known, and answers it, or returns an answer that
+// is small enough to be sent when the request's memory has been given back.
+func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange) (small []byte, err error) {
+	ctx, m := r.Context(), &x.memory
 	body, err := h.readBody(ctx, w, r, x.route.operation.MaxBody, &m.in, &m.request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x.received = len(body)
-	if signature != nil {
-		if err := signature.Verify(sha256.Sum256(body)); err != nil {
-			return err
+	if h.verifier != nil {
+		if err := x.signature.Verify(sha256.Sum256(body)); err != nil {
+			return nil, err
 		}
 	}
 	if body, err = m.decode(ctx, r, body, x.route.operation.MaxBody); err != nil {
-		return err
+		return nil, err
 	}
-	exchanged := wire.Exchange{Caller: x.caller, Codec: x.codec, Body: body, Hold: m.hold, Grow: m.room}
+	exchanged := wire.Exchange{Caller: x.caller, Codec: x.codec, Body: body, Memory: m}
 	if x.route.operation.Open != nil {
 		if x.codec != (wire.JSON{}) {
-			return wire.Internal() // as AWS does: events are JSON, and no SDK asks for others
+			return nil, wire.Internal() // as AWS does: events are JSON, and no SDK asks for others
 		}
-		return h.answerOn(w, r, x, exchanged, m)
+		return nil, h.answerOn(w, r, x, exchanged, m)
 	}
 	response, err := x.route.operation.Serve(ctx, exchanged)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x.sent = len(response)
+	if len(response) <= len(x.small) {
+		return append(x.small[:0], response...), nil
+	}
 	// Who does not take the answer holds the request's memory, too.
 	cut := func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) }
 	m.request.Slow(cut)
@@ -256,20 +287,20 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange, 
 		m.answer.Slow(cut)
 		defer m.answer.Prompt()
 	}
-	h.write(w, http.StatusOK, x.codec.ContentType(), response)
-	return nil
+	h.write(w, &x.ids, http.StatusOK, x.codec.ContentType(), response)
+	return nil, nil
 }
 
 // find looks up the operation that a request is for. It may answer the request itself.
 func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (done bool, err error) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		if r.URL.Path == "/" && r.Header.Get("Authorization") == "" {
-			h.write(w, http.StatusOK, "text/plain; charset=utf-8", []byte(greeting))
+			h.write(w, &x.ids, http.StatusOK, "text/plain; charset=utf-8", []byte(greeting))
 			return true, nil
 		}
 	}
 	if x.shared && preflight(w.Header(), r) {
-		h.write(w, http.StatusOK, "", nil)
+		h.write(w, &x.ids, http.StatusOK, "", nil)
 		return true, nil
 	}
 	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
@@ -325,7 +356,7 @@ const greeting = "Sluice is here. It speaks the APIs of Amazon Kinesis Data Stre
 	"point an AWS SDK or the AWS CLI at this address with --endpoint-url or AWS_ENDPOINT_URL.\n"
 
 // refuse answers a request with an error.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *exchange, err error) {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
 	if errors.Is(err, errCut) { // the deadline for its body has been let pass
 		x.last(w)
 		h.answer(w, x, &wire.Fault{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable,
@@ -344,7 +375,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, x *e
 	}
 	fault, foreseen := wire.AsFault(err)
 	if !foreseen && r.Context().Err() == nil {
-		h.logger.Error("request failed", "request", id, "operation", x.target(), "error", err)
+		h.logger.Error("request failed", "request", x.ids.request(), "operation", x.target(), "error", err)
 	}
 	h.answer(w, x, fault)
 }

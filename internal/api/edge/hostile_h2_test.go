@@ -290,7 +290,7 @@ func TestABodyThatNeverEndsEndsNoOtherStream(t *testing.T) {
 			t.Errorf("%d bytes are accounted for", m.request.held)
 		}
 		m.in.release()
-		handler.refuse(w, r, "", &x, err)
+		handler.refuse(w, r, &x, err)
 	})()
 	if err := p.open(1, false, "x-slow", "1", "content-length", "1000"); err != nil {
 		t.Fatal(err)

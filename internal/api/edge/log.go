@@ -8,15 +8,16 @@ import (
 )
 
 // took is how long the client has waited for an answer, or for the beginning of one that goes on.
-func (x *exchange) took(now, start time.Time) time.Duration {
+func (x *exchange) took(now time.Time) time.Duration {
 	if !x.answered.IsZero() {
 		now = x.answered
 	}
-	return now.Sub(start)
+	return now.Sub(x.start)
 }
 
 // finish counts the request and writes its line in the access log.
-func (h *Handler) finish(r *http.Request, id string, x *exchange, took time.Duration) {
+func (h *Handler) finish(r *http.Request, x *exchange) {
+	took := x.took(h.now())
 	m := h.stray
 	if x.route != nil {
 		m = x.route.metrics
@@ -31,7 +32,7 @@ func (h *Handler) finish(r *http.Request, id string, x *exchange, took time.Dura
 		return
 	}
 	attributes := []slog.Attr{
-		slog.String("request", id), slog.String("operation", x.target()), slog.String("client", r.RemoteAddr),
+		slog.String("request", x.ids.request()), slog.String("operation", x.target()), slog.String("client", r.RemoteAddr),
 		slog.String("region", x.caller.Region), slog.Duration("took", took),
 		slog.Int("received", x.received), slog.Int("sent", x.sent),
 	}

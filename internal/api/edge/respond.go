@@ -18,27 +18,47 @@ const (
 	headerID2       = "x-amz-id-2"
 )
 
-// identify gives the response the ids that every response of AWS has, and returns the request id, a UUID.
-func identify(header http.Header) string {
+// ids are what every response of AWS has: the request id, a UUID, and 72 random bytes in base64.
+type ids [36 + 96]byte
+
+func (i *ids) make() {
 	var random [88]byte
-	for i := 0; i < len(random); i += 8 {
-		binary.LittleEndian.PutUint64(random[i:], rand.Uint64())
+	for at := 0; at < len(random); at += 8 {
+		binary.LittleEndian.PutUint64(random[at:], rand.Uint64())
 	}
 	random[6] = random[6]&0x0f | 0x40 // version 4
 	random[8] = random[8]&0x3f | 0x80
-	var text [36 + 96]byte
-	hex.Encode(text[:], random[:4])
+	hex.Encode(i[:], random[:4])
 	for at, part := range [4][]byte{random[4:6], random[6:8], random[8:10], random[10:16]} {
 		start := [4]int{9, 14, 19, 24}[at]
-		text[start-1] = '-'
-		hex.Encode(text[start:], part)
+		i[start-1] = '-'
+		hex.Encode(i[start:], part)
 	}
-	base64.StdEncoding.Encode(text[36:], random[16:]) // 72 bytes, as AWS has
-	both := string(text[:])
+	base64.StdEncoding.Encode(i[36:], random[16:])
+}
+
+// request is the request id.
+func (i *ids) request() string { return string(i[:36]) }
+
+// put puts the ids into a response's header.
+func (i *ids) put(header http.Header) {
+	both := string(i[:])
 	values := []string{both[:36], both[36:]}
 	header[headerRequestID] = values[:1:1]
 	header[headerID2] = values[1:]
-	return both[:36]
+}
+
+// appendLines appends the ids as lines of a header.
+func (i *ids) appendLines(dst []byte) []byte {
+	dst = append(append(dst, headerRequestID+": "...), i[:36]...)
+	dst = append(append(dst, "\r\n"+headerID2+": "...), i[36:]...)
+	return append(dst, "\r\n"...)
+}
+
+// answerer is implemented by a ResponseWriter that sends a whole answer at once. lines are headers as they stand on the
+// wire, each with its end, beside those in Header(): a map of them would cost more than all the rest of a small answer.
+type answerer interface {
+	Answer(status int, lines, body []byte)
 }
 
 // contentTypes are shared by all responses, and read-only.
@@ -50,8 +70,19 @@ var contentTypes = func() map[string][]string {
 	return values
 }()
 
-// write sends a response. A client that does not take it is cut off in the end.
-func (h *Handler) write(w http.ResponseWriter, status int, contentType string, body []byte) {
+// write sends a response. A client that does not take it is cut off in the end. The ids are not in its header yet if it
+// is an answerer.
+func (h *Handler) write(w http.ResponseWriter, i *ids, status int, contentType string, body []byte) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
+	if a, ok := w.(answerer); ok {
+		var memory [256]byte
+		lines := i.appendLines(memory[:0])
+		if contentType != "" {
+			lines = append(append(append(lines, "Content-Type: "...), contentType...), "\r\n"...)
+		}
+		a.Answer(status, lines, body)
+		return
+	}
 	header := w.Header()
 	if shared := contentTypes[contentType]; shared != nil {
 		header["Content-Type"] = shared
@@ -61,7 +92,6 @@ func (h *Handler) write(w http.ResponseWriter, status int, contentType string, b
 		header["Content-Type"] = nil // keeps net/http from guessing
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // fails when the client is gone, which is its own business
 }
@@ -77,10 +107,10 @@ func (h *Handler) writeFault(w http.ResponseWriter, x *exchange, fault *wire.Fau
 		x.last(w)
 	}
 	if x.codec == nil {
-		h.write(w, status, "", appendXMLFault(nil, fault))
+		h.write(w, &x.ids, status, "", appendXMLFault(nil, fault))
 		return
 	}
-	h.write(w, status, x.codec.ContentType(), x.codec.AppendFault(nil, fault))
+	h.write(w, &x.ids, status, x.codec.ContentType(), x.codec.AppendFault(nil, fault))
 }
 
 // appendXMLFault appends an error as AWS's front end sends it when it cannot tell the protocol.

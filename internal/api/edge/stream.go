@@ -85,23 +85,23 @@ type streaming struct {
 // next sends one event, if there is one after all.
 func (s *streaming) next(ctx context.Context, events wire.Events) error {
 	defer s.m.letGo()
-	if err := s.m.hold(ctx, events.MaxBytes()); err != nil {
+	if err := s.m.Hold(ctx, events.MaxBytes()); err != nil {
 		return err
 	}
 	some, err := events.Next(ctx)
 	if err != nil || !some {
 		return err
 	}
-	if err := s.m.hold(ctx, events.HeldBytes()); err != nil {
+	if err := s.m.Hold(ctx, events.HeldBytes()); err != nil {
 		return err
 	}
 	size := s.headers.Overhead() + events.Size()
-	dst, err := s.m.room(ctx, size)
+	dst, err := s.m.Grow(ctx, size)
 	if err != nil {
 		return err
 	}
 	message := eventstream.End(events.Append(eventstream.Begin(dst, s.headers)), len(dst))
-	if err := s.m.hold(ctx, 0); err != nil {
+	if err := s.m.Hold(ctx, 0); err != nil {
 		return err
 	}
 	holds := &s.m.request

@@ -29,6 +29,7 @@ type conn struct {
 	head     head
 	body     body
 	request  *http.Request // one for all; handlers do not keep it
+	url      url.URL       // its
 	response response
 	out      []byte // memory for an answer's head, and a short body
 
@@ -154,7 +155,8 @@ func (c *conn) answer() bool {
 		r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodPost, "HTTP/1.1", 1, 1
 		r.RemoteAddr = c.net.RemoteAddr().String()
 	}
-	r.URL, r.RequestURI = &url.URL{Path: "/"}, "/"
+	c.url = url.URL{Path: "/"}
+	r.URL, r.RequestURI = &c.url, "/"
 	r.Header, r.Host, r.ContentLength, r.Body = c.head.header, c.head.host, c.head.length, http.NoBody
 	if c.head.length > 0 {
 		r.Body = &c.body

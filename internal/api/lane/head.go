@@ -15,7 +15,8 @@ const requestLine = "POST / HTTP/1.1\r\n"
 const maxHead = 4 << 10
 
 // head is a request's line and headers, parsed. Its memory serves one request after the other: a client sends the
-// same headers every time, in the same order, and then nothing changes but the values.
+// same headers every time, in the same order, and then nothing changes but some of the values. A line that is, byte by
+// byte, what stood in its place the last time is not looked at again.
 //
 // header[lines[i].name] is values[i:i+1] for every line, unless repeated is set or it is one that net/http does not
 // keep. Handlers do not change the header.
@@ -31,7 +32,8 @@ type head struct {
 
 // line is a line of the header.
 type line struct {
-	sent string // the name as it was sent
+	text string // as it was sent, with its end
+	sent string // the name in it
 	name string // as net/http has it
 	kind kind
 }
@@ -85,20 +87,23 @@ func (h *head) parse(text []byte) (size int, v verdict) {
 	case size < 4:
 		return 0, incomplete
 	}
-	if !printable(text[len(requestLine):size]) {
-		return 0, unusual
-	}
 	h.host, h.length, h.target = "", -1, ""
-	lines := string(text[len(requestLine) : size-2]) // the values are parts of this one string
 	n := 0
-	for ; lines != ""; n++ {
-		end := strings.Index(lines, "\r\n")
-		sent := lines[:end]
-		lines = lines[end+2:]
-		colon := strings.IndexByte(sent, ':')
-		if colon <= 0 || !h.add(n, sent[:colon], strings.Trim(sent[colon+1:], " \t")) {
+	for lines := text[len(requestLine) : size-2]; len(lines) > 0; n++ {
+		if n < len(h.lines) && !h.repeated {
+			if known := h.lines[n].text; len(lines) >= len(known) && string(lines[:len(known)]) == known {
+				if !h.judge(h.lines[n].kind, h.values[n]) {
+					return 0, unusual
+				}
+				lines = lines[len(known):]
+				continue
+			}
+		}
+		end := bytes.Index(lines, []byte("\r\n"))
+		if !printable(lines[:end]) || !h.add(n, string(lines[:end+2])) {
 			return 0, unusual
 		}
+		lines = lines[end+2:]
 	}
 	if n < len(h.lines) {
 		h.cut(n)
@@ -136,8 +141,13 @@ func (h *head) enter(i int) {
 // maxLines is how many lines there is memory for from the start, so that values need not move.
 const maxLines = 64
 
-// add takes line number n of the header. False: it is for net/http to judge.
-func (h *head) add(n int, sent, value string) bool {
+// add takes line number n of the header, which is another than the last time. False: it is for net/http to judge.
+func (h *head) add(n int, text string) bool {
+	colon := strings.IndexByte(text, ':')
+	if colon <= 0 {
+		return false
+	}
+	sent, value := text[:colon], strings.Trim(text[colon+1:len(text)-2], " \t")
 	switch {
 	case n == maxLines:
 		return false
@@ -149,19 +159,24 @@ func (h *head) add(n int, sent, value string) bool {
 	if n < len(h.lines) && h.lines[n].sent != sent { // this client has never sent these before
 		h.cut(n)
 	}
-	fresh := n == len(h.lines)
-	if fresh {
+	if n == len(h.lines) {
 		name, ok := canonical(sent)
 		if !ok {
 			return false
 		}
-		h.lines = append(h.lines, line{sent: strings.Clone(sent), name: name, kind: kindOf(name)})
+		h.lines = append(h.lines, line{text: text, sent: sent, name: name, kind: kindOf(name)})
 		h.values = append(h.values, value)
 		h.enter(n)
 	} else {
+		h.lines[n].text, h.lines[n].sent = text, sent
 		h.values[n] = value
 	}
-	switch h.lines[n].kind {
+	return h.judge(h.lines[n].kind, value)
+}
+
+// judge takes the value of a header that matters here. False: it is for net/http to judge.
+func (h *head) judge(k kind, value string) bool {
+	switch k {
 	case host:
 		if h.host != "" || !plainHost(value) {
 			return false
@@ -189,16 +204,10 @@ func (h *head) add(n int, sent, value string) bool {
 	return true
 }
 
-// printable tells whether text is of ASCII characters, tabs, and ends of lines of which none is half.
+// printable tells whether text is of ASCII characters and tabs.
 func printable(text []byte) bool {
-	for i, c := range text {
-		if c >= ' ' && c < 0x7f || c == '\t' {
-			continue
-		}
-		switch {
-		case c == '\r' && i+1 < len(text) && text[i+1] == '\n':
-		case c == '\n' && i > 0 && text[i-1] == '\r':
-		default:
+	for _, c := range text {
+		if (c < ' ' || c >= 0x7f) && c != '\t' {
 			return false
 		}
 	}

@@ -22,6 +22,9 @@ func FuzzWhatIsPlainIsTheSameToNetHTTP(f *testing.F) {
 		var h head
 		h.parse([]byte(request("S.B", "", "X: 1", "Y: 2"))) // whose memory is used again
 		size, v := h.parse(text)
+		if n, again := h.parse(text); n != size || again != v { // known lines are not looked at again
+			t.Fatalf("once %d, of %d bytes, twice %d, of %d", v, size, again, n)
+		}
 		for i := range text { // the verdict is never taken back
 			if i > 300 {
 				break
@@ -86,5 +89,25 @@ func BenchmarkHead(b *testing.B) {
 		if _, v := h.parse(text); v != plain {
 			b.Fatal(v)
 		}
+	}
+}
+
+// TestLinesThatHaveNotChangedCostNothing also holds what a client changes against what it had before.
+func TestLinesThatHaveNotChangedCostNothing(t *testing.T) {
+	text := func(date string) []byte {
+		return []byte(request("S.A", "", "User-Agent: sdk", "X-Amz-Date: "+date, "Accept: a,  b"))
+	}
+	var h head
+	first, second := text("20261129T100000Z"), text("20261129T100001Z")
+	h.parse(first)
+	if n := testing.AllocsPerRun(100, func() { h.parse(first) }); n != 0 {
+		t.Errorf("%v allocations for the same head", n)
+	}
+	agent := &h.header["User-Agent"][0]
+	if _, v := h.parse(second); v != plain || h.header.Get("X-Amz-Date") != "20261129T100001Z" {
+		t.Errorf("%d: %v", v, h.header)
+	}
+	if agent != &h.header["User-Agent"][0] || *agent != "sdk" {
+		t.Errorf("%v", h.header)
 	}
 }

@@ -42,10 +42,22 @@ func (r *response) Write(body []byte) (int, error) {
 	if r.sent {
 		return r.more(body)
 	}
-	head := r.head(-1)
+	head := r.head(-1, nil)
 	if r.left >= 0 && int64(len(body)) > r.left {
 		return 0, http.ErrContentLength
 	}
+	return r.first(head, body)
+}
+
+// Answer sends a whole answer. lines are headers as they stand on the wire, each with its end, beside those in
+// Header(); none of them is one of connections, lengths or dates. A client that is gone misses its answer.
+func (r *response) Answer(status int, lines, body []byte) {
+	r.WriteHeader(status)
+	_, _ = r.first(r.head(int64(len(body)), lines), body)
+}
+
+// first sends the head with the first part of the body.
+func (r *response) first(head, body []byte) (int, error) {
 	if len(head)+len(body) <= cap(head) {
 		if _, err := r.conn.net.Write(append(head, body...)); err != nil {
 			r.ends = true
@@ -83,7 +95,7 @@ func (r *response) took(n int) {
 // finish sends what has not been sent when the handler has returned.
 func (r *response) finish() {
 	if !r.sent {
-		if _, err := r.conn.net.Write(r.head(0)); err != nil {
+		if _, err := r.conn.net.Write(r.head(0, nil)); err != nil {
 			r.ends = true
 		}
 	}
@@ -93,8 +105,8 @@ func (r *response) finish() {
 }
 
 // head makes the status line and headers in the connection's memory for it. length is the body's if it is known
-// and not among the headers, else −1.
-func (r *response) head(length int64) []byte {
+// and not among the headers, else −1; lines are more headers.
+func (r *response) head(length int64, lines []byte) []byte {
 	r.sent = true
 	if r.status == 0 {
 		r.status = http.StatusOK
@@ -112,27 +124,27 @@ func (r *response) head(length int64) []byte {
 	dst := append(r.conn.out[:0], "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.status), 10)
 	dst = append(append(dst, ' '), http.StatusText(r.status)...)
-	dst = append(dst, "\r\nDate: "...)
-	dst = append(dst, date()...)
+	dst = append(append(append(dst, "\r\nDate: "...), date()...), "\r\n"...)
+	dst = append(dst, lines...)
 	for name, values := range r.header {
 		if name == "Connection" || name == "Content-Length" || name == "Date" {
 			continue
 		}
 		for _, value := range values {
-			dst = append(append(append(dst, "\r\n"...), name...), ": "...)
+			dst = append(append(dst, name...), ": "...)
 			if strings.ContainsAny(value, "\r\n") {
 				value = strings.NewReplacer("\r", " ", "\n", " ").Replace(value)
 			}
-			dst = append(dst, value...)
+			dst = append(append(dst, value...), "\r\n"...)
 		}
 	}
 	if length >= 0 {
-		dst = strconv.AppendInt(append(dst, "\r\nContent-Length: "...), length, 10)
+		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), length, 10), "\r\n"...)
 	}
 	if r.ends {
-		dst = append(dst, "\r\nConnection: close"...)
+		dst = append(dst, "Connection: close\r\n"...)
 	}
-	return append(dst, "\r\n\r\n"...)
+	return append(dst, "\r\n"...)
 }
 
 // SetReadDeadline serves http.ResponseController. When the body has been read there is nothing to wait for.

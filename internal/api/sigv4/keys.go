@@ -20,13 +20,13 @@ func newKey(secret [32]byte) *key {
 	return &key{sync.Pool{New: func() any { return hmac.New(sha256.New, secret[:]) }}}
 }
 
-func (k *key) sum(text []byte) []byte {
+func (k *key) appendSum(dst, text []byte) []byte {
 	mac := k.pool.Get().(hash.Hash)
 	mac.Reset()
 	mac.Write(text)
-	sum := mac.Sum(nil)
+	dst = mac.Sum(dst)
 	k.pool.Put(mac)
-	return sum
+	return dst
 }
 
 // maxKeys bounds the key cache. A key is good for a day and a region.

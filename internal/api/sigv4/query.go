@@ -28,10 +28,10 @@ const maxExpires = 7 * 24 * 60 * 60
 // inQuery tells whether the query string has a signature, or something like it.
 func inQuery(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, paramAlgorithm) }
 
-func parseQuery(r *http.Request) (*Signature, error) {
+func (s *Signature) parseQuery(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &Error{"IncompleteSignatureException", "The query string is malformed. Re-examine the query-string parameters."}
+		return &Error{"IncompleteSignatureException", "The query string is malformed. Re-examine the query-string parameters."}
 	}
 	var text strings.Builder
 	for _, name := range []string{paramAlgorithm, paramCredential, paramSignature, paramSigned, paramDate} {
@@ -39,22 +39,22 @@ func parseQuery(r *http.Request) (*Signature, error) {
 		case len(values) == 0 || values[0] == "":
 			text.WriteString("AWS query-string parameters must include '" + name + "'. ")
 		case len(values) > 1:
-			return nil, &Error{"IncompleteSignatureException", "Found more than one '" + name + "' query-string parameter."}
+			return &Error{"IncompleteSignatureException", "Found more than one '" + name + "' query-string parameter."}
 		}
 	}
 	if text.Len() > 0 {
-		return nil, &Error{"IncompleteSignatureException", text.String() + "Re-examine the query-string parameters."}
+		return &Error{"IncompleteSignatureException", text.String() + "Re-examine the query-string parameters."}
 	}
-	s := &Signature{query: true, at: query.Get(paramDate), signature: query.Get(paramSignature)}
+	s.query, s.at, s.signature = true, query.Get(paramDate), query.Get(paramSignature)
 	if values := query[paramExpires]; len(values) > 0 {
 		seconds, err := strconv.Atoi(values[0])
 		if err != nil || seconds < 1 || seconds > maxExpires || len(values) > 1 {
-			return nil, &Error{"IncompleteSignatureException",
+			return &Error{"IncompleteSignatureException",
 				"'" + paramExpires + "' must be a number of seconds from 1 to " + strconv.Itoa(maxExpires) + ", got '" + clip(values[0]) + "'."}
 		}
 		s.expires = time.Duration(seconds) * time.Second
 	}
-	return s, s.set(query.Get(paramAlgorithm), query.Get(paramCredential), query.Get(paramSigned))
+	return s.set(query.Get(paramAlgorithm), query.Get(paramCredential), query.Get(paramSigned))
 }
 
 // withoutSignature is a query string without the signature in it: what was signed.

@@ -151,7 +151,7 @@ func appendHeader(dst []byte, r *http.Request, name string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		value = strings.Trim(value, " \t")
+		value = trim(value)
 		if !strings.Contains(value, "  ") {
 			dst = append(dst, value...)
 			continue
@@ -163,6 +163,17 @@ func appendHeader(dst []byte, r *http.Request, name string) []byte {
 		}
 	}
 	return dst
+}
+
+// trim is strings.Trim for spaces and tabs.
+func trim(value string) string {
+	for value != "" && (value[0] == ' ' || value[0] == '\t') {
+		value = value[1:]
+	}
+	for value != "" && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
+		value = value[:len(value)-1]
+	}
+	return value
 }
 
 // canonicalName is the name that net/http keeps a header under. Those that every SDK signs are known, which

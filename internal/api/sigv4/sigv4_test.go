@@ -33,8 +33,8 @@ func verify(r *http.Request, service, body string, at time.Time, must ...string)
 	if err != nil {
 		return err
 	}
-	s, err := v.Begin(r, service, at, must...)
-	if err != nil {
+	var s Signature
+	if err := v.Begin(&s, r, service, at, must...); err != nil {
 		return err
 	}
 	return s.Verify(sha256.Sum256([]byte(body)))
@@ -251,8 +251,8 @@ func TestTheKeyCacheIsBoundedAndOnlyForThoseWhoKnowTheSecret(t *testing.T) {
 	try := func(region, secret string) error {
 		r := request(t, http.MethodPost, "http://example.com/", "")
 		Sign(r, Credential{AccessKey: credential.AccessKey, SecretKey: secret}, region, "kinesis", EmptyPayload, now)
-		s, err := v.Begin(r, "kinesis", now)
-		if err != nil {
+		var s Signature
+		if err := v.Begin(&s, r, "kinesis", now); err != nil {
 			return err
 		}
 		return s.Verify(EmptyPayload)

@@ -65,6 +65,8 @@ type Signature struct {
 	signature  string
 	query      bool          // it is in the query string
 	expires    time.Duration // after the time as signed; 0: it does not say
+
+	names [16]string // memory for signed: SDKs sign fewer headers
 }
 
 // Account owns the credentials.
@@ -78,60 +80,59 @@ func (s *Signature) Region() string { return s.scope.region }
 
 // Begin checks what can be checked of a request's signature before its body has been read, so that nobody
 // without an access key can make the server read one. The service is the one that the request is for; the
-// headers named in must have to be signed, beside Host and the date. Any error is an *Error.
-func (v *Verifier) Begin(r *http.Request, service string, now time.Time, must ...string) (*Signature, error) {
-	s, err := parse(r)
-	if err != nil {
-		return nil, err
+// headers named in must have to be signed, beside Host and the date. Any error is an *Error. Without one the signature
+// is in s, which must not be copied from then on.
+func (v *Verifier) Begin(s *Signature, r *http.Request, service string, now time.Time, must ...string) error {
+	*s = Signature{verifier: v, request: r}
+	if err := s.parse(r); err != nil {
+		return err
 	}
-	s.verifier, s.request = v, r
 	if s.scope.service != service {
-		return nil, &Error{"InvalidSignatureException",
+		return &Error{"InvalidSignatureException",
 			"Credential should be scoped to correct service: '" + service + "'. "}
 	}
 	if err := s.checkTime(now.UTC()); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.checkSigned(must); err != nil {
-		return nil, err
+		return err
 	}
 	credential, known := v.credentials[s.credential.AccessKey]
 	if !known {
-		return nil, &Error{"UnrecognizedClientException", "The security token included in the request is invalid."}
+		return &Error{"UnrecognizedClientException", "The security token included in the request is invalid."}
 	}
 	s.credential = credential
-	return s, nil
+	return nil
 }
 
 // parse takes a request's signature apart, which is in the Authorization header or in the query string.
-func parse(r *http.Request) (*Signature, error) {
+func (s *Signature) parse(r *http.Request) error {
 	headers := r.Header["Authorization"]
 	signed := len(headers) > 0 && headers[0] != ""
 	switch query := inQuery(r); {
 	case signed && query:
-		return nil, &Error{"InvalidSignatureException",
+		return &Error{"InvalidSignatureException",
 			"Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}
 	case query:
-		return parseQuery(r)
+		return s.parseQuery(r)
 	case !signed:
-		return nil, &Error{"MissingAuthenticationTokenException", "Missing Authentication Token"}
+		return &Error{"MissingAuthenticationTokenException", "Missing Authentication Token"}
 	case len(headers) > 1:
-		return nil, &Error{"IncompleteSignatureException", "Found more than one 'Authorization' HTTP header."}
+		return &Error{"IncompleteSignatureException", "Found more than one 'Authorization' HTTP header."}
 	}
-	return parseHeader(r, headers[0])
+	return s.parseHeader(r, headers[0])
 }
 
-func parseHeader(r *http.Request, header string) (*Signature, error) {
+func (s *Signature) parseHeader(r *http.Request, header string) error {
 	kind, rest, _ := strings.Cut(header, " ")
-	s := &Signature{}
 	var credential, signed string
 	for rest != "" {
-		part := rest
-		if end := strings.IndexAny(rest, ", "); end >= 0 {
-			part, rest = rest[:end], rest[end+1:]
-		} else {
-			rest = ""
+		end := 0
+		for end < len(rest) && rest[end] != ',' && rest[end] != ' ' {
+			end++
 		}
+		part := rest[:end]
+		rest = rest[min(end+1, len(rest)):]
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "Credential":
@@ -142,16 +143,16 @@ func parseHeader(r *http.Request, header string) (*Signature, error) {
 			s.signature = value
 		}
 	}
-	if s.at = r.Header.Get("X-Amz-Date"); s.at == "" {
-		s.at = r.Header.Get("Date")
+	if s.at = first(r.Header["X-Amz-Date"]); s.at == "" {
+		s.at = first(r.Header["Date"])
 	}
 	if text := missing(credential, s.signature, signed, s.at); text != "" {
 		// AWS shows a hash of the header, not the header, which may hold a secret in the wrong place.
 		hash := sha256.Sum256([]byte(header))
-		return nil, &Error{"IncompleteSignatureException",
+		return &Error{"IncompleteSignatureException",
 			text + "(Hashed with SHA-256 and encoded with Base64) Authorization=" + base64.StdEncoding.EncodeToString(hash[:])}
 	}
-	return s, s.set(kind, credential, signed)
+	return s.set(kind, credential, signed)
 }
 
 // set takes the rest of what a signature says.
@@ -159,8 +160,9 @@ func (s *Signature) set(kind, credential, signed string) error {
 	if kind != algorithm {
 		return &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
 	}
-	s.signed = strings.Split(signed, ";")
-	elements := strings.Split(credential, "/")
+	s.signed = appendSplit(s.names[:0], signed, ';')
+	var memory [5]string
+	elements := appendSplit(memory[:0], credential, '/')
 	if len(elements) != 5 {
 		return &Error{"IncompleteSignatureException",
 			"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + clip(credential) + "'"}
@@ -174,7 +176,21 @@ func (s *Signature) set(kind, credential, signed string) error {
 	return nil
 }
 
+// appendSplit is strings.Split into memory that is there.
+func appendSplit(parts []string, text string, separator byte) []string {
+	for {
+		end := strings.IndexByte(text, separator)
+		if end < 0 {
+			return append(parts, text)
+		}
+		parts, text = append(parts, text[:end]), text[end+1:]
+	}
+}
+
 func missing(credential, signature, signed, at string) string {
+	if credential != "" && signature != "" && signed != "" && at != "" {
+		return ""
+	}
 	var b strings.Builder
 	for _, p := range []struct{ name, value string }{
 		{"Credential", credential}, {"Signature", signature}, {"SignedHeaders", signed},
@@ -254,14 +270,14 @@ func (s *Signature) checkSigned(must []string) error {
 	if !s.query && !slices.Contains(s.signed, "x-amz-date") && !slices.Contains(s.signed, "date") {
 		return &Error{"InvalidSignatureException", "'X-Amz-Date' or 'Date' must be a 'SignedHeader' in the AWS Authorization."}
 	}
-	if !s.query && s.request.Header.Get("X-Amz-Date") != "" && !slices.Contains(s.signed, "x-amz-date") {
+	if !s.query && first(s.request.Header["X-Amz-Date"]) != "" && !slices.Contains(s.signed, "x-amz-date") {
 		must = append(must, "X-Amz-Date")
 	}
 	for _, name := range must {
 		if s.query && len(s.request.Header[http.CanonicalHeaderKey(name)]) == 0 {
 			continue // it is in the query string, all of which is signed, or nowhere
 		}
-		if !slices.Contains(s.signed, strings.ToLower(name)) {
+		if !slices.ContainsFunc(s.signed, func(signed string) bool { return isLower(signed, name) }) {
 			return &Error{"InvalidSignatureException", "'" + name + "' must be a 'SignedHeader' in the AWS Authorization."}
 		}
 	}
@@ -278,6 +294,31 @@ func (s *Signature) checkSigned(must []string) error {
 		}
 	}
 	return nil
+}
+
+// first is http.Header.Get for a name that is spelled as net/http does.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// isLower tells whether lower is an ASCII name in lower case.
+func isLower(lower, name string) bool {
+	if len(lower) != len(name) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if lower[i] != c {
+			return false
+		}
+	}
+	return true
 }
 
 // inOrder tells whether names are as SDKs sign them: in lower case and sorted, none twice.
@@ -297,7 +338,7 @@ func inOrder(names []string) bool {
 
 // Verify checks the signature for a body with the given SHA-256 hash. Any error is an *Error.
 func (s *Signature) Verify(payload [32]byte) error {
-	if given := s.request.Header.Get("X-Amz-Content-Sha256"); given != "" && given != hex.EncodeToString(payload[:]) {
+	if given := first(s.request.Header["X-Amz-Content-Sha256"]); given != "" && given != hex.EncodeToString(payload[:]) {
 		return &Error{"InvalidSignatureException",
 			"The value of the x-amz-content-sha256 header is not the SHA-256 hash of the request body."}
 	}
@@ -314,8 +355,9 @@ func (s *Signature) Verify(payload [32]byte) error {
 	if !cached {
 		key = newKey(signingKey(s.credential.SecretKey, s.scope))
 	}
-	b.sum = hex.AppendEncode(b.sum[:0], key.sum(b.text))
-	if !hmac.Equal(b.sum, []byte(s.signature)) {
+	b.sum = key.appendSum(b.sum[:0], b.text)
+	b.expected, b.given = hex.AppendEncode(b.expected[:0], b.sum), append(b.given[:0], s.signature...)
+	if !hmac.Equal(b.expected, b.given) {
 		return &Error{"InvalidSignatureException",
 			"The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
 				"Access Key and signing method. Consult the service documentation for details.\n\n" +
@@ -329,7 +371,7 @@ func (s *Signature) Verify(payload [32]byte) error {
 }
 
 // scratch is memory for one verification. Nothing in it is secret: a signature is good for one request.
-type scratch struct{ canonical, text, sum []byte }
+type scratch struct{ canonical, text, sum, expected, given []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 

@@ -79,11 +79,15 @@ type Exchange struct {
 	Caller Caller
 	Codec  Codec
 	Body   []byte // of the request; lost afterwards
+	Memory
+}
+
+// Memory is what an exchange may use.
+type Memory interface {
 	// Hold is told how many bytes an output holds that is Heavy; it waits until there is room for more.
-	Hold func(ctx context.Context, bytes int64) error
-	// Grow is asked for room before a response is encoded that is larger than a few KiB. It returns the
-	// slice to append the response to.
-	Grow func(ctx context.Context, size int) ([]byte, error)
+	Hold(ctx context.Context, bytes int64) error
+	// Grow is asked for room before a response is encoded. It returns the slice to append the response to.
+	Grow(ctx context.Context, size int) ([]byte, error)
 }
 
 // Operation is one operation of a service, ready to be served in any codec.
