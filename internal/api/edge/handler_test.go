@@ -39,3 +39,46 @@ func TestTheLogHasNoHeadersOfRequests(t *testing.T) {
 		t.Errorf("the log has %s", text)
 	}
 }
+
+// whileSent calls a function when an answer is sent.
+type whileSent struct {
+	*httptest.ResponseRecorder
+	then func()
+}
+
+func (w whileSent) Write(body []byte) (int, error) {
+	w.then()
+	return w.ResponseRecorder.Write(body)
+}
+
+func TestASmallAnswerHoldsNoMemoryWhileItIsSent(t *testing.T) {
+	type text struct{ Text string }
+	operation := wire.NewOperation("Do", 1<<20, func(_ context.Context, _ wire.Caller, in, out *text) error {
+		*out = *in
+		return nil
+	})
+	handler, err := New(Options{Services: []*wire.Service{wire.NewService("kinesis", "K", nil, operation)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, held := range map[int]bool{10: false, 100 << 10: true} {
+		body := `{"Text":"` + strings.Repeat("x", size) + `"}`
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", wire.JSON{}.ContentType())
+		r.Header.Set("X-Amz-Target", "K.Do")
+		sent := false
+		w := whileSent{httptest.NewRecorder(), func() {
+			sent = true
+			if used := handler.requests.Used(); used > 0 != held {
+				t.Errorf("an answer of %d bytes: %d are held while it is sent", size, used)
+			}
+		}}
+		handler.ServeHTTP(w, r)
+		if !sent || w.Body.String() != body {
+			t.Errorf("answered %d: %.100s", w.Code, w.Body)
+		}
+		if used := handler.requests.Used(); used != 0 {
+			t.Errorf("%d bytes are held when all is done", used)
+		}
+	}
+}

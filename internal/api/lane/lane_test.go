@@ -387,3 +387,20 @@ func TestShutdownDoesNotWaitForRequestsThatHaveNotArrived(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAWholeAnswerHasItsLinesBesideTheHeader(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["X-Of-The-Map"] = []string{"b"}
+		w.(interface {
+			Answer(status int, lines, body []byte)
+		}).Answer(http.StatusTeapot, []byte("x-amzn-RequestId: a\r\nContent-Type: text/plain\r\n"), []byte("body"))
+	})
+	c, r := f.dial()
+	for range 2 {
+		_, _ = io.WriteString(c, request("S.A", ""))
+		header, last := expect(t, r, http.StatusTeapot, "body")
+		if header.Get("X-Amzn-Requestid") != "a" || header.Get("X-Of-The-Map") != "b" || header.Get("Content-Type") != "text/plain" || last {
+			t.Errorf("%v, last: %v", header, last)
+		}
+	}
+}
