@@ -145,14 +145,32 @@ func (l *sealedLog) Lost() bool { return shard.Lost(l.Log) }
 // itself is an error: a *DecryptError, or one that wraps ErrKeyNotFound or ErrWrongKey.
 func (l *sealedLog) Read(ctx context.Context, from shard.Offset, most shard.Limit) ([]shard.Record, error) {
 	records, err := l.Log.Read(ctx, from, most)
-	if err != nil || !l.vault.used.Load() {
+	if err != nil {
 		return records, err
+	}
+	return l.opened(records)
+}
+
+// ReadInto forwards what shard.ReadInto asks for. Records that are decrypted get memory of their own.
+func (l *sealedLog) ReadInto(ctx context.Context, from shard.Offset, most shard.Limit, scratch *shard.Scratch) ([]shard.Record, error) {
+	records, err := shard.ReadInto(ctx, l.Log, from, most, scratch)
+	if err != nil {
+		return records, err
+	}
+	return l.opened(records)
+}
+
+// opened returns records that were read, decrypted.
+func (l *sealedLog) opened(records []shard.Record) ([]shard.Record, error) {
+	if !l.vault.used.Load() {
+		return records, nil
 	}
 	var (
 		last   []byte // header
 		cipher tink.AEAD
 		bound  []byte
 		cloned bool
+		err    error
 	)
 	for i := range records {
 		header, ok := sealOf(&records[i])

@@ -249,6 +249,8 @@ type collector struct {
 	bytes int   // of Size, that may still be added
 	there int64 // records that there are from here on, if that is known
 	full  bool
+
+	scratch *shard.Scratch // memory for what is read from files, if it is set; frames are then taken wholly
 }
 
 // expectRecords bounds what is set aside for a long read by the size of its first frame.
@@ -279,17 +281,19 @@ func (c *collector) add(h *frameHeader, frame []byte, from shard.Offset) error {
 		n = max(n, min(int64(c.bytes)/(h.length/max(h.count, 1)+1), c.there, expectRecords))
 		c.out = make([]shard.Record, 0, max(min(n, int64(c.left), int64(c.bytes)/16), 1)) // none counts less
 	}
-	for ; at < h.end() && !c.full && !p.bad; at++ {
+	whole := false
+	for ; at < h.end() && (!c.full || whole) && !p.bad; at++ {
 		r := shard.Record{Offset: at, Time: when}
 		p.record(&r)
 		if p.bad {
 			break
 		}
 		size := r.Size()
-		if len(c.out) > 0 && (c.left <= 0 || size > c.bytes) {
+		if len(c.out) > 0 && (c.left <= 0 || size > c.bytes) && !whole {
 			c.full = true
 			return nil
 		}
+		whole = c.scratch != nil
 		c.out = append(c.out, r)
 		c.left--
 		c.bytes -= size

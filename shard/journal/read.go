@@ -21,7 +21,23 @@ type readHint struct {
 
 // Read implements shard.Log.
 func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit) ([]shard.Record, error) {
+	return l.collect(ctx, from, newCollector(max))
+}
+
+// ReadInto does what shard.ReadInto asks for. Records that are in the cache stay where they are, and those of compressed
+// segments get memory of their own.
+func (l *logState) ReadInto(ctx context.Context, from shard.Offset, max shard.Limit, scratch *shard.Scratch) ([]shard.Record, error) {
 	c := newCollector(max)
+	c.scratch = scratch
+	scratch.Memory = scratch.Memory[:0]
+	c.out = scratch.Records[:0]
+	records, err := l.collect(ctx, from, c)
+	scratch.Records = c.out
+	return records, err
+}
+
+// collect reads from an offset on until the collector is full or nothing more is there.
+func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector) ([]shard.Record, error) {
 	for {
 		if err := l.e.usable(); err != nil {
 			return nil, err
@@ -209,7 +225,7 @@ func (l *logState) readSegment(ctx context.Context, seg segment, from shard.Offs
 	next := from
 	stop := pos + chunk
 	end := int64(0)
-	err = l.scan(turnReader{f, l.e.turns}, f, seg, pos, chunk, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
+	err = l.scan(turnReader{f, l.e.turns}, f, seg, pos, chunk, c.scratch, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
 		if err := l.owns(h, seg); err != nil {
 			return false, err
 		}
@@ -280,10 +296,12 @@ func (l *logState) acquire(seg segment) (*openFile, error) {
 	return f, missing(err, l.e.path(key.name()))
 }
 
-// scan calls f for a segment's frames from a position on, until it returns false. r reads the file.
-func (l *logState) scan(r io.ReaderAt, file *openFile, seg segment, pos, chunk int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
+// scan calls f for a segment's frames from a position on, until it returns false. r reads the file, into scratch if there is
+// one.
+func (l *logState) scan(r io.ReaderAt, file *openFile, seg segment, pos, chunk int64, scratch *shard.Scratch, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
 	if !seg.compressed() {
-		return scanFrames(r, file.name, pos, seg.bytes, chunk, f)
+		s := frameScan{r: r, name: file.name, chunk: chunk, scratch: scratch}
+		return s.run(pos, seg.bytes, f)
 	}
 	index, err := file.sealedIndex(seg)
 	if err != nil {
@@ -422,7 +440,7 @@ func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error
 		return 0, err
 	}
 	at := seg.end
-	err = l.scan(f, f, seg, seekTime(index, millis), chunkBytes, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
+	err = l.scan(f, f, seg, seekTime(index, millis), chunkBytes, nil, func(h *frameHeader, _ []byte, _ int64) (bool, error) {
 		if err := l.owns(h, seg); err != nil || h.millis < millis {
 			return true, err
 		}

@@ -101,25 +101,34 @@ type frameScan struct {
 	chunk int64
 	reuse bool                   // the frames' bytes are valid in the call only
 	after func(pos, bytes int64) // called when these bytes of the file have been read, if it is set
+
+	scratch *shard.Scratch // memory for the frames' bytes, if it is set
 }
 
 func (s *frameScan) run(pos, end int64, f func(h *frameHeader, frame []byte, pos int64) (bool, error)) error {
 	corrupt := func(reason error) error {
 		return &shard.CorruptError{File: s.name, Offset: pos, Reason: reason.Error()}
 	}
-	var buf []byte
+	var buf, b []byte // b is what has been read from pos on: nothing, or the beginning of a frame
 	need := int64(frameHeaderBytes)
 	for pos < end {
 		n := min(max(s.chunk, need), end-pos)
-		if !s.reuse || int64(cap(buf)) < n {
+		begun := len(b)
+		switch {
+		case s.scratch != nil:
+			b = s.scratch.Room(b, int(n))
+		case !s.reuse || int64(cap(buf)) < n:
 			buf = make([]byte, n)
+			fallthrough
+		default:
+			copy(buf[:n], b)
+			b = buf[:n]
 		}
-		b := buf[:n]
-		if n, err := s.r.ReadAt(b, pos); n < len(b) {
+		if n, err := s.r.ReadAt(b[begun:], pos+int64(begun)); n < len(b)-begun {
 			return readError(err, s.name, corrupt)
 		}
 		if s.after != nil {
-			s.after(pos, n)
+			s.after(pos+int64(begun), n-int64(begun))
 		}
 		need = frameHeaderBytes
 		for len(b) > 0 {

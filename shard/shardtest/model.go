@@ -37,6 +37,8 @@ type machine struct {
 	model *Memory
 	base  string
 	logs  []*machineLog
+
+	scratch shard.Scratch
 }
 
 // machineLog pairs a log with its model. The model's offset o is the engine's offsets[o], at times[o].
@@ -204,6 +206,15 @@ func (m *machine) read(t *rapid.T) {
 	must(t, err)
 	if len(got) > len(want) || len(got) == 0 && len(want) > 0 {
 		t.Fatalf("read of %s from %d within %+v: %d records, the model has %d", l.place, engine, limit, len(got), len(want))
+	}
+	m.s.equal(got, l.translate(want[:len(got)]))
+	if got, err = shard.ReadInto(m.s.ctx(), l.log, engine, limit, &m.scratch); err != nil {
+		t.Fatal(err)
+	}
+	want, err = l.model.Read(m.s.ctx(), model, shard.Limit{})
+	must(t, err)
+	if len(got) > len(want) || len(got) == 0 && len(want) > 0 {
+		t.Fatalf("read of %s into scratch from %d: %d records, the model has %d", l.place, engine, len(got), len(want))
 	}
 	m.s.equal(got, l.translate(want[:len(got)]))
 }

@@ -94,6 +94,51 @@ func testAtOrAfter(s *suite) {
 	}
 }
 
+// testReadInto reads with the same scratch all the time, from records that are just durable, from old ones, and beside small
+// ones some that are longer than all that was read before.
+func testReadInto(s *suite) {
+	l := s.log()
+	var want []shard.Record
+	for i := range 60 {
+		var records []shard.Record
+		for n := range 1 + i%4 {
+			records = append(records, shard.Record{Key: []byte("k"), Value: pattern(100+1000*(i*n%17), byte(i))})
+		}
+		want = append(want, s.append(l, records...)...)
+	}
+	want = append(want, s.append(l, shard.Record{Value: pattern(700_000, 1)}, shard.Record{Value: pattern(300_000, 2)}, value("last"))...)
+	var scratch shard.Scratch
+	readAll := func(limit shard.Limit) {
+		s.Helper()
+		for at := 0; at < len(want); {
+			got, err := shard.ReadInto(s.ctx(), l, want[at].Offset, limit, &scratch)
+			if err != nil || len(got) == 0 || len(got) > len(want)-at {
+				s.Fatalf("read into scratch from %d within %+v: %d records, %v", want[at].Offset, limit, len(got), err)
+			}
+			s.equal(got, want[at:at+len(got)])
+			at += len(got)
+		}
+		if got, err := shard.ReadInto(s.ctx(), l, want[len(want)-1].Offset+1, limit, &scratch); err != nil || len(got) > 0 {
+			s.Fatalf("read into scratch from the end: %d records, %v", len(got), err)
+		}
+	}
+	limits := []shard.Limit{{}, {Bytes: 1}, {Bytes: 40_000}, {Records: 1}, {Records: 7, Bytes: 1 << 20}}
+	for _, limit := range limits {
+		readAll(limit)
+	}
+	if s.h.Reopen != nil {
+		s.replace(s.h.Reopen, &l)
+		for _, limit := range limits {
+			readAll(limit)
+		}
+	}
+	if err := l.Trim(s.ctx(), want[10].Offset); err != nil {
+		s.Fatalf("trim: %v", err)
+	}
+	want = want[10:]
+	readAll(shard.Limit{Bytes: 40_000})
+}
+
 func testReadNothing(s *suite) {
 	l := s.log()
 	for _, from := range []shard.Offset{-1, 0, 1, 1 << 50} {

@@ -67,6 +67,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"ReadLimitsByRecordsAndBytes", testReadLimit},
 		{"FirstRecordIsReturnedWhateverItsSize", testFirstRecordAlways},
 		{"ReadStartsAtOrAfter", testAtOrAfter},
+		{"ReadIntoGivesWhatReadGives", testReadInto},
 		{"ReadOfNothingIsNoError", testReadNothing},
 		{"LogsAreIndependent", testIndependence},
 		{"ReadersSeeAGrowingPrefix", testGrowingPrefix},
