@@ -33,8 +33,11 @@ func BenchmarkDelivery(b *testing.B) {
 		b.SetBytes(int64(size))
 		defer perCPU(b, size)()
 		for b.Loop() {
-			encoder := pool.get(GZIP)
-			encoder.reset(discard{})
+			encoder, err := pool.get(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			encoder.reset(discard{}, true)
 			if _, err := encoder.gzip.Write(plain.Bytes()); err != nil {
 				b.Fatal(err)
 			}

@@ -12,8 +12,11 @@ import (
 	"github.com/seed-462d9463/sluice/shard"
 )
 
-// readBytes is how much is read from a log at a time, by scans and by uploads.
+// readBytes is how much is read from a log at a time.
 const readBytes = 1 << 20
+
+// encodeBytes is the same for uploads: what is read should still be in the processor's cache when it is encoded.
+const encodeBytes = 256 << 10
 
 var (
 	// errTrimmed: records were dropped by their source while they were read.
@@ -46,25 +49,28 @@ var _ io.WriterTo = (*content)(nil)
 
 // WriteTo implements io.WriterTo.
 func (c *content) WriteTo(w io.Writer) (int64, error) {
-	e := c.encoders.get(c.compression)
+	e, err := c.encoders.get(c.ctx)
+	if err != nil {
+		return 0, fmt.Errorf("wait for an encoder: %w", err)
+	}
 	defer c.encoders.put(e)
 	counted := &countingWriter{w: w}
-	e.reset(counted)
+	e.reset(counted, c.compression == GZIP)
 	c.records, c.bytes = 0, 0
 	for i := range c.parts {
-		if err := c.write(e.buffer, &c.parts[i]); err != nil {
+		if err := c.write(e, &c.parts[i]); err != nil {
 			return counted.n, err
 		}
 	}
-	err := e.finish()
+	err = e.finish()
 	return counted.n, err
 }
 
-func (c *content) write(w *bufio.Writer, p *part) error {
+func (c *content) write(e *objectEncoder, p *part) error {
 	before := c.records
 	for at := p.from; at < p.of.To; {
-		limit := shard.Limit{Records: int(p.of.To - at), Bytes: readBytes}
-		records, err := p.input.log.Read(c.ctx, at, limit)
+		limit := shard.Limit{Records: int(p.of.To - at), Bytes: encodeBytes}
+		records, err := shard.ReadInto(c.ctx, p.input.log, at, limit, &e.scratch)
 		if errors.Is(err, shard.ErrNotFound) {
 			// The next attempt leaves it out. The goroutine that reads it may be waiting for this very upload.
 			p.input.gone.Store(true)
@@ -84,7 +90,7 @@ func (c *content) write(w *bufio.Writer, p *part) error {
 			if records[i].Offset >= p.of.To {
 				break
 			}
-			n, err := c.expander.write(w, records[i].Value, p.input.keys)
+			n, err := c.expander.write(e.buffer, records[i].Value, p.input.keys)
 			if err != nil {
 				return err
 			}
@@ -110,58 +116,76 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// encoders keeps encoders that are not in use, of which a compressing one holds a MiB. At most as many are in
-// use as uploads are allowed.
-type encoders struct{ idle chan *encoderPair }
-
-// encoderPair is a buffer, so that small records and delimiters come in large writes, before a compressor.
-type encoderPair struct {
-	buffer *bufio.Writer
-	gzip   *gzip.Writer // nil in one that does not compress
+// encoders are as many as there are processors: more at a time would only push each other's tables, of which a compressing
+// one has most of a MiB, out of the processors' caches. So uploads may wait for one while others wait for their bucket. Who
+// has one should not wait for anything but disks.
+type encoders struct {
+	idle chan *objectEncoder // nil for those that have not been made yet
 }
 
-const encodeBuffer = 64 << 10
+// objectEncoder is a buffer, so that small records and delimiters come in larger writes, before a compressor. It is small enough
+// to stay in a processor's nearest cache; longer records pass it by.
+type objectEncoder struct {
+	buffer  *bufio.Writer
+	gzip    *gzip.Writer  // nil until it is needed
+	closer  io.Closer     // the compressor, if there is one in use
+	scratch shard.Scratch // for reads
+}
 
-func newEncoders(idle int) *encoders { return &encoders{idle: make(chan *encoderPair, idle)} }
+const (
+	encodeBuffer = 8 << 10
 
-func (p *encoders) get(c Compression) *encoderPair {
-	if c != GZIP {
-		return &encoderPair{buffer: bufio.NewWriterSize(io.Discard, encodeBuffer)}
+	// What an encoder that is idle keeps for reads, at most.
+	keptMemory  = 2 << 20
+	keptRecords = 16 << 10
+)
+
+func newEncoders(n int) *encoders {
+	p := &encoders{idle: make(chan *objectEncoder, n)}
+	for range n {
+		p.idle <- nil
 	}
+	return p
+}
+
+// get waits for an encoder, to be put back.
+func (p *encoders) get(ctx context.Context) (*objectEncoder, error) {
 	select {
 	case e := <-p.idle:
-		return e
-	default:
-		return &encoderPair{buffer: bufio.NewWriterSize(io.Discard, encodeBuffer), gzip: gzip.NewWriter(io.Discard)}
+		if e == nil {
+			e = &objectEncoder{buffer: bufio.NewWriterSize(io.Discard, encodeBuffer)}
+		}
+		return e, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 
-func (p *encoders) put(e *encoderPair) {
-	if e.gzip == nil {
-		return
+func (p *encoders) put(e *objectEncoder) {
+	e.reset(io.Discard, e.closer != nil) // lets go of the upload
+	clear(e.scratch.Records[:cap(e.scratch.Records)])
+	if cap(e.scratch.Memory) > keptMemory || cap(e.scratch.Records) > keptRecords {
+		e.scratch = shard.Scratch{}
 	}
-	e.reset(io.Discard) // lets go of the upload
-	select {
-	case p.idle <- e:
-	default:
-	}
+	p.idle <- e
 }
 
-func (e *encoderPair) reset(w io.Writer) {
-	if e.gzip == nil {
-		e.buffer.Reset(w)
-		return
+func (e *objectEncoder) reset(w io.Writer, compress bool) {
+	e.closer = nil
+	if compress {
+		if e.gzip == nil {
+			e.gzip = gzip.NewWriter(w)
+		}
+		e.gzip.Reset(w)
+		e.closer = e.gzip
+		w = e.gzip
 	}
-	e.gzip.Reset(w)
-	e.buffer.Reset(e.gzip)
+	e.buffer.Reset(w)
 }
 
-func (e *encoderPair) finish() error {
-	if err := e.buffer.Flush(); err != nil {
+func (e *objectEncoder) finish() error {
+	if err := e.buffer.Flush(); err != nil || e.closer == nil {
 		return err
 	}
-	if e.gzip == nil {
-		return nil
-	}
-	return e.gzip.Close()
+	return e.closer.Close()
 }

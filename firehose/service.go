@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -97,7 +98,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		deliveries: map[Name]*delivery{}, busy: map[Name]bool{},
 	}
 	s.lanes = newLanes(s.config.Uploads)
-	s.encoders = newEncoders(s.config.Uploads)
+	s.encoders = newEncoders(min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
 	entries := s.catalog.All(kind)
 	if err := s.removeOrphans(ctx, entries); err != nil {
 		return nil, err
