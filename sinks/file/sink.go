@@ -39,6 +39,9 @@ type sink struct {
 // Writes to the file are gathered to this size.
 const bufferBytes = 256 << 10
 
+// writebackBytes is how much is worth a write to the disk before the end.
+const writebackBytes = 2 << 20
+
 var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, bufferBytes) }}
 
 func (s *sink) Put(ctx context.Context, object sinks.Object) error {
@@ -102,7 +105,7 @@ func (s *sink) write(ctx context.Context, root *os.Root, body io.WriterTo) (temp
 		}
 	}()
 	buffer := buffers.Get().(*bufio.Writer)
-	buffer.Reset(f)
+	buffer.Reset(&evenWriter{f: f})
 	defer func() {
 		buffer.Reset(nil) // do not keep the file from being collected
 		buffers.Put(buffer)
@@ -114,6 +117,23 @@ func (s *sink) write(ctx context.Context, root *os.Root, body io.WriterTo) (temp
 		return temp, err
 	}
 	return temp, f.Sync()
+}
+
+// evenWriter has the kernel write the content to the disk while it is still being made, so that little is left for the sync
+// at the end, during which nobody makes anything.
+type evenWriter struct {
+	f                *os.File
+	written, started int64
+}
+
+func (w *evenWriter) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	w.written += int64(n)
+	if behind := w.written - w.started; behind >= writebackBytes {
+		startWriteback(w.f, w.started, behind)
+		w.started = w.written
+	}
+	return n, err
 }
 
 // descend opens the directory for the object, below the bucket's, and makes what is missing on the way there.
