@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -138,6 +139,7 @@ func (d delivering) round(ctx context.Context, s *stage, target *server, batches
 	if err := d.put(ctx, target, names, batches[:last]); err != nil {
 		return measurement{}, err
 	}
+	syscall.Sync() // else the disk would still be writing what was put before, and the objects would wait for it
 	var objects []string
 	m, err := s.measure(ctx, target, func() (loadgen.Result, error) {
 		start := time.Now()

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 	"github.com/seed-462d9463/sluice/sinks"
 )
 
@@ -47,19 +51,55 @@ func BenchmarkDelivery(b *testing.B) {
 			pool.put(encoder)
 		}
 	})
-	b.Run("delivery", func(b *testing.B) {
-		b.SetBytes(int64(size))
-		defer perCPU(b, size)()
-		for b.Loop() {
-			c := &content{
-				ctx: b.Context(), expander: expander{delimiter: "\n"}, compression: GZIP, encoders: pool,
-				parts: []part{{input: &input{log: l}, of: sourceRange{To: records, Records: records}, whole: true}},
+	for name, l := range map[string]shard.Log{"delivery": l, "from segments": inSegments(b, l.records)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(size))
+			defer perCPU(b, size)()
+			for b.Loop() {
+				c := &content{
+					ctx: b.Context(), expander: expander{delimiter: "\n"}, compression: GZIP, encoders: pool,
+					parts: []part{{input: &input{log: l}, of: sourceRange{To: records, Records: records}, whole: true}},
+				}
+				if _, err := c.WriteTo(discard{}); err != nil {
+					b.Fatal(err)
+				}
 			}
-			if _, err := c.WriteTo(discard{}); err != nil {
-				b.Fatal(err)
-			}
+		})
+	}
+}
+
+// inSegments puts records into a log of the embedded engine, 500 at a time, where they are in segments after the restart.
+func inSegments(b *testing.B, records []shard.Record) shard.Log {
+	b.Helper()
+	ctx := b.Context()
+	options := journal.Options{FS: vfs.OS(), Dir: b.TempDir(), Config: journal.DefaultConfig(), Logger: slog.New(slog.DiscardHandler)}
+	options.Config.Compression = "off"
+	open := func() (*journal.Engine, shard.Log) {
+		e, err := journal.Open(options)
+		if err != nil {
+			b.Fatal(err)
 		}
-	})
+		if err := e.Create(ctx, "records", 1); err != nil {
+			b.Fatal(err)
+		}
+		l, err := e.Open(ctx, "records", 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return e, l
+	}
+	e, l := open()
+	for batch := range slices.Chunk(records, 500) {
+		if _, err := l.Append(ctx, batch).Wait(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		b.Fatal(err)
+	}
+	e, l = open()
+	b.Cleanup(func() { _ = e.Close() })
+	return l
 }
 
 // BenchmarkService is the same with all that is around it: scan, intents, uploads side by side.

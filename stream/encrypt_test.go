@@ -189,6 +189,38 @@ func TestLogsAreReadDecrypted(t *testing.T) {
 	}
 }
 
+// scratchLog is a log that can read into scratch.
+type scratchLog struct {
+	shard.Log
+	used *shard.Scratch
+}
+
+func (l *scratchLog) ReadInto(ctx context.Context, from shard.Offset, most shard.Limit, scratch *shard.Scratch) ([]shard.Record, error) {
+	l.used = scratch
+	return l.Read(ctx, from, most)
+}
+
+func TestReadsIntoScratchAreDecrypted(t *testing.T) {
+	w := newEncrypting(t, nil, newKeys(t, ordersKey))
+	name := w.create("s", CreateOptions{Shards: 1})
+	w.startEncryption(name, ordersKey)
+	w.put(name, text("secret"))
+	logs, _, err := w.Logs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := logs[0].Log.(*sealedLog)
+	below := &scratchLog{Log: sealed.Log}
+	var scratch shard.Scratch
+	records, err := shard.ReadInto(t.Context(), &sealedLog{below, sealed.vault, sealed.index}, 0, shard.Limit{}, &scratch)
+	if err != nil || len(records) != 1 || string(records[0].Value) != "secret" {
+		t.Errorf("%+v, %v", records, err)
+	}
+	if below.used != &scratch {
+		t.Error("the log below was not given the scratch")
+	}
+}
+
 func TestAStreamWithoutItsKeyIsRefusedAndOthersGoOn(t *testing.T) {
 	keys := newKeys(t, ordersKey, otherKey)
 	w := newEncrypting(t, nil, keys)
