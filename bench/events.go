@@ -11,16 +11,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"runtime"
 	"sync"
 	"time"
 
+	"github.com/seed-462d9463/sluice/bench/baseline"
+	"github.com/seed-462d9463/sluice/bench/child"
 	"github.com/seed-462d9463/sluice/bench/loadgen"
 	"github.com/seed-462d9463/sluice/internal/api/eventstream"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // events is a scenario in which records are put at a steady rate into one shard and pushed to its consumers. What is
 // measured is the time from the moment at which a record was to be sent until its event has arrived: a generator that
-// falls behind shows as latency, and does not hide any.
+// falls behind shows as latency, and does not hide any. Beside it records are written to a bare journal at the same rate,
+// which tells what the disk allows at that time.
 type events struct {
 	perSecond   int
 	size        int // bytes in a record
@@ -56,16 +62,58 @@ func consumers(n int) string {
 }
 
 func (e events) prepare(ctx context.Context, s *stage) ([]contestant, error) {
+	journal, err := s.bareJournal()
+	if err != nil {
+		return nil, err
+	}
 	target, err := s.sluice(ctx, s.signatures != "off")
 	if err != nil {
 		return nil, err
 	}
-	var contestants []contestant
+	contestants := []contestant{{name: bareName,
+		round: func(ctx context.Context, _ int) (measurement, error) { return e.bare(ctx, s, journal) }}}
 	for _, n := range []int{0, 1, 5} {
 		contestants = append(contestants, contestant{name: consumers(n), target: target,
 			round: func(ctx context.Context, _ int) (measurement, error) { return e.round(ctx, s, target, n) }})
 	}
 	return contestants, nil
+}
+
+// bareJournal makes one that is removed when the scenario ends.
+func (s *stage) bareJournal() (*baseline.Recycled, error) {
+	dir, err := os.MkdirTemp(s.dataDir, "sluice-bench-")
+	if err != nil {
+		return nil, err
+	}
+	journal, err := baseline.OpenRecycled(vfs.OS(), dir, 0)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s.cleanup = append(s.cleanup, func() error { return errors.Join(journal.Close(), os.RemoveAll(dir)) })
+	return journal, nil
+}
+
+func (e events) timetable(s *stage) eventRound {
+	return eventRound{
+		events: e, warmup: int(s.warmup.Seconds() * float64(e.perSecond)),
+		total: int((s.warmup + s.duration).Seconds() * float64(e.perSecond)),
+	}
+}
+
+// settleLimit is for how long a round waits for the disk to become quiet.
+const settleLimit = 10 * time.Second
+
+func (e events) bare(ctx context.Context, s *stage, journal *baseline.Recycled) (measurement, error) {
+	r := e.timetable(s)
+	records := payload(r.size, r.total)
+	if err := child.SettleDisk(ctx, s.dataDir, settleLimit); err != nil {
+		return measurement{}, err
+	}
+	return s.measure(ctx, nil, func() (loadgen.Result, error) {
+		return r.run(ctx, func() (put, error) {
+			return put{one: func(i int) error { return journal.Append(0, records[i]) }, end: func() error { return nil }}, nil
+		})
+	})
 }
 
 func (e events) round(ctx context.Context, s *stage, target *server, consumers int) (_ measurement, err error) {
@@ -77,11 +125,9 @@ func (e events) round(ctx context.Context, s *stage, target *server, consumers i
 		err = errors.Join(err, target.call(ctx, kinesis, "DeleteStream",
 			map[string]any{"StreamName": stream, "EnforceConsumerDeletion": true}, nil))
 	}()
-	r := &eventRound{
-		events: e, warmup: int(s.warmup.Seconds() * float64(e.perSecond)),
-		total: int((s.warmup + s.duration).Seconds() * float64(e.perSecond)),
-	}
-	if r.requests, err = r.build(target, stream); err != nil {
+	r := e.timetable(s)
+	requests, err := r.build(target, stream)
+	if err != nil {
 		return measurement{}, err
 	}
 	for i := range consumers {
@@ -92,14 +138,31 @@ func (e events) round(ctx context.Context, s *stage, target *server, consumers i
 		defer func() { _ = sub.conn.Close() }()
 		r.subscribers = append(r.subscribers, sub)
 	}
-	return s.measure(ctx, target, func() (loadgen.Result, error) { return r.run(ctx, target) })
+	if err := child.SettleDisk(ctx, s.dataDir, settleLimit); err != nil {
+		return measurement{}, err
+	}
+	return s.measure(ctx, target, func() (loadgen.Result, error) {
+		return r.run(ctx, func() (put, error) {
+			conn, err := loadgen.Dial(ctx, target.addr)
+			if err != nil {
+				return put{}, err
+			}
+			one := func(i int) error {
+				_, err := conn.Do(requests[i])
+				return err
+			}
+			if err := conn.SetDeadline(r.due(r.total).Add(time.Minute)); err != nil {
+				return put{}, errors.Join(err, conn.Close())
+			}
+			return put{one, conn.Close}, nil
+		})
+	})
 }
 
 // eventRound is one round. The i-th record is sent at start plus i times the interval, and its data begin with i.
 type eventRound struct {
 	events
 	warmup, total int // records; those of the warmup are not counted
-	requests      [][]byte
 	subscribers   []*subscriber
 	start         time.Time
 }
@@ -120,20 +183,30 @@ func (r *eventRound) due(i int) time.Time {
 	return r.start.Add(time.Duration(i) * time.Second / time.Duration(r.perSecond))
 }
 
-func (r *eventRound) run(ctx context.Context, target *server) (loadgen.Result, error) {
+// put is where one sender puts records, one after the other.
+type put struct {
+	one func(i int) error // returns when the i-th record is durable
+	end func() error
+}
+
+func (r *eventRound) run(ctx context.Context, open func() (put, error)) (loadgen.Result, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)) // one for the goroutine that keeps time
 	r.start = time.Now().Add(50 * time.Millisecond)
 	histograms := make([]loadgen.Histogram, len(r.subscribers)+r.connections)
+	answers := histograms[len(r.subscribers):]
 	var all sync.WaitGroup
-	failures := make(chan error, len(histograms))
+	failures := make(chan error, len(histograms)+1)
 	for i, sub := range r.subscribers {
 		all.Go(func() { failures <- sub.follow(r, &histograms[i]) })
 	}
-	answers := histograms[len(r.subscribers):]
-	for i := range r.connections {
-		all.Go(func() { failures <- r.send(ctx, target, i, &answers[i]) })
+	senders := make([]chan int, r.connections)
+	for i := range senders {
+		senders[i] = make(chan int, r.total/r.connections+1)
+		all.Go(func() { failures <- r.send(open, senders[i], &answers[i]) })
 	}
+	all.Go(func() { failures <- r.keepTime(ctx, senders) })
 	var err error
-	for range histograms {
+	for range cap(failures) {
 		if failure := <-failures; failure != nil && err == nil {
 			err = failure
 			for _, sub := range r.subscribers {
@@ -156,23 +229,27 @@ func (r *eventRound) run(ctx context.Context, target *server) (loadgen.Result, e
 	return result, err
 }
 
-// send sends every so-and-so-many-th record.
-func (r *eventRound) send(ctx context.Context, target *server, first int, latency *loadgen.Histogram) error {
-	conn, err := loadgen.Dial(ctx, target.addr)
+// keepTime tells the senders in turn when a record is due.
+func (r *eventRound) keepTime(ctx context.Context, senders []chan int) error {
+	for i := 0; i < r.total && ctx.Err() == nil; i++ {
+		loadgen.SleepUntil(r.due(i))
+		senders[i%len(senders)] <- i
+	}
+	for _, sender := range senders {
+		close(sender)
+	}
+	return ctx.Err()
+}
+
+// send puts the records that it is told are due.
+func (r *eventRound) send(open func() (put, error), due <-chan int, latency *loadgen.Histogram) error {
+	to, err := open()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(r.due(r.total).Add(time.Minute)); err != nil {
-		return err
-	}
-	for i := first; i < r.total; i += r.connections {
-		select {
-		case <-time.After(time.Until(r.due(i))):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if _, err := conn.Do(r.requests[i]); err != nil {
+	defer func() { _ = to.end() }()
+	for i := range due {
+		if err := to.one(i); err != nil {
 			return err
 		}
 		if i >= r.warmup {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // The test program plays the children too.
@@ -112,5 +114,35 @@ func TestWaitingForAChildToBeQuietEndsWhenItEnds(t *testing.T) {
 	<-p.Exited()
 	if err := p.Quiet(t.Context(), time.Minute); err == nil {
 		t.Fatal("a child that is gone is not quiet")
+	}
+}
+
+func TestTheDiskOfADirectoryIsFoundAndItsWorkCounted(t *testing.T) {
+	dir := t.TempDir()
+	var info syscall.Stat_t
+	if err := syscall.Stat(dir, &info); err != nil {
+		t.Fatal(err)
+	}
+	before, known, err := workOf(unix.Major(info.Dev), unix.Minor(info.Dev))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !known {
+		t.Skip("the temporary directory is on no disk of /proc/diskstats")
+	}
+	f, err := os.Create(filepath.Join(dir, "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := SettleDisk(t.Context(), dir, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	after, _, err := workOf(unix.Major(info.Dev), unix.Minor(info.Dev))
+	if err != nil || after.writes <= before.writes {
+		t.Errorf("the file is not written: %+v, before %+v, %v", after, before, err)
 	}
 }

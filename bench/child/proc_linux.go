@@ -2,11 +2,16 @@ package child
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tick is the unit of the times in /proc: Linux shows them to users in 1/100 s on every architecture.
@@ -91,4 +96,63 @@ func sumTicks(fields [][]byte) (time.Duration, error) {
 		sum += time.Duration(n) * tick
 	}
 	return sum, nil
+}
+
+// SettleDisk has all written that is to be written, and waits until the disk of a directory does nothing more: a sync
+// waits for what others have had written, or have had discarded with files that they removed, before it. It gives up,
+// silently, after the limit, and waits for nothing where the disk is not known.
+func SettleDisk(ctx context.Context, dir string, limit time.Duration) error {
+	syscall.Sync()
+	var info syscall.Stat_t
+	if err := syscall.Stat(dir, &info); err != nil {
+		return &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	const step, enough = 20 * time.Millisecond, 10 // steps without work
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	idle := 0
+	var before diskWork
+	for range int(limit / step) {
+		now, known, err := workOf(unix.Major(info.Dev), unix.Minor(info.Dev))
+		if err != nil || !known {
+			return err
+		}
+		if idle++; now != before || now.underWay > 0 {
+			idle, before = 0, now
+		}
+		if idle == enough {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// diskWork is how many requests a disk has done since the machine started, and has to do now.
+type diskWork struct{ writes, discards, underWay int64 }
+
+// workOf reads the line of a disk in /proc/diskstats (Documentation/admin-guide/iostats.rst in Linux).
+func workOf(major, minor uint32) (w diskWork, known bool, err error) {
+	stats, err := os.ReadFile("/proc/diskstats")
+	if err != nil {
+		return w, false, err
+	}
+	begin := []string{strconv.Itoa(int(major)), strconv.Itoa(int(minor))}
+	for line := range strings.Lines(string(stats)) {
+		fields := strings.Fields(line)
+		if len(fields) < 18 || !slices.Equal(fields[:2], begin) {
+			continue
+		}
+		for at, to := range map[int]*int64{7: &w.writes, 11: &w.underWay, 14: &w.discards} {
+			if *to, err = strconv.ParseInt(fields[at], 10, 64); err != nil {
+				return w, false, fmt.Errorf("/proc/diskstats: %w", err)
+			}
+		}
+		return w, true, nil
+	}
+	return w, false, nil
 }

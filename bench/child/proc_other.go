@@ -3,6 +3,7 @@
 package child
 
 import (
+	"context"
 	"errors"
 	"syscall"
 	"time"
@@ -22,3 +23,6 @@ func MachineCPU() (time.Duration, error) { return 0, errNoProc }
 
 // OwnCPU is known on Linux only.
 func OwnCPU() (time.Duration, error) { return 0, errNoProc }
+
+// SettleDisk knows no disks.
+func SettleDisk(context.Context, string, time.Duration) error { return nil }
