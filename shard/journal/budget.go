@@ -9,8 +9,8 @@ import (
 	"github.com/seed-462d9463/sluice/shard"
 )
 
-// budget bounds the bytes of all entries, from before they are queued until they leave the cache. Entries that
-// are in their segments stay until room is needed, oldest flush first.
+// budget bounds the memory of all records, from before they are queued until they leave the cache, and of the places of
+// those that are left in the journal. What is durable stays until room is needed, oldest first.
 //
 // While there is room nothing is locked. Who begins to wait says so in busy first and looks for room after that, and
 // who gives back looks at busy last: one of the two sees the other.
@@ -25,14 +25,14 @@ type budget struct {
 	busy atomic.Bool  // somebody waits, or all are refused: reserve must look closer
 
 	mu        sync.Mutex  // guards what follows, and changes of busy
-	evictable []evictable // flushed chunks, oldest first; [head:] are left
+	evictable []evictable // durable shares, oldest first; [head:] are left
 	head      int
 	waiters   list.List // of *budgetWaiter, first come first served
 	err       error     // refuses everything: closed, failed
 	full      error     // refuses records: the disk is full
 }
 
-// evictable says that the entries of a log before an offset may go.
+// evictable says that the shares of a log before an offset may go.
 type evictable struct {
 	log  *logState
 	upTo shard.Offset
@@ -169,19 +169,22 @@ func (b *budget) force(n int64) {
 	b.used.Add(n)
 }
 
-// flushed says that the entries of a log before an offset may be evicted.
-func (b *budget) flushed(log *logState, upTo shard.Offset) {
+// published says that shares are durable and may be evicted, and that so much less is needed for them.
+func (b *budget) published(shares []*share, freed int64) {
 	b.mu.Lock()
-	if len(b.evictable) == cap(b.evictable) {
-		b.compact()
+	defer b.mu.Unlock()
+	b.used.Add(-freed)
+	for _, r := range shares {
+		if len(b.evictable) == cap(b.evictable) {
+			b.compact()
+		}
+		b.evictable = append(b.evictable, evictable{log: r.log, upTo: r.end})
 	}
-	b.evictable = append(b.evictable, evictable{log: log, upTo: upTo})
 	if b.eager {
 		b.shrink(b.limit + 1)
 	}
 	b.shrink(0) // force may have gone beyond the bound
 	b.answer()
-	b.mu.Unlock()
 }
 
 // compact drops what was evicted, and what is stale because a trim or delete has emptied the cache: else the list

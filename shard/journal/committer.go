@@ -3,44 +3,46 @@ package journal
 import (
 	"time"
 
-	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // The commit pipeline.
 //
 // Invariants:
-//  1. An offset is given and the entry queued under the log's lock: the queue, and so the journal, has the
+//  1. An offset is given and the frame queued under the log's lock: the queue, and so the journal, has the
 //     frames of a log in the order of their offsets, without gaps.
 //  2. At most one batch is being written. The next one is written only after the one before it is durable: the
 //     only batch that a crash can tear is the last.
-//  3. An entry is acknowledged, and seen by readers, only after the fdatasync of its batch returned success.
+//  3. A record is acknowledged, and seen by readers, only after the fdatasync of its batch returned success.
 //  4. A batch is never written again, nor a failed sync repeated. Any error of the journal fails the engine,
 //     because what is on disk is then unknown.
-//  5. When the durable position e.durable reaches X, all entries before X are known to the flusher and all
+//  5. When the durable position e.durable reaches X, all shares before X are known to the flusher and all
 //     changes of the table before X are applied: a checkpoint that sees X misses nothing before X.
-//  6. An entry is taken back (disk full) only while it is in the queue, and then all entries of its log in the
-//     queue are, before another one of that log is let in: no log gets a gap.
+//  6. A share is taken back (disk full) only while it is in the queue, and then all shares of its log in the
+//     queue are, before another append to that log is let in: no log gets a gap.
+//  7. In a batch the changes of the table stand behind the shares. They may have been queued in another order, but no
+//     record depends on a change in its own batch: nobody can append to a log before its creation is durable, a trim
+//     is about what was durable when it was queued, and to be written just before a delete is as good as just after.
 //
 // Steps:
 //
 //	loop:
-//	    b := oldest queued batch (entries join the youngest one while it is below batchBytes)
+//	    b := oldest queued batch (appends join the youngest one while it is below batchBytes); close it
 //	    while there is no room for b in the journal:
 //	        ask the flusher for a checkpoint; wait for a free file
 //	        if the disk is full: take back all records in the queue but essential ones; go on with the rest
 //	    write b to the journal; fdatasync; if it is the first in a file, or after a checkpoint, mark it
-//	    in the order of b: log.durable = entry.end, tell the flusher, once for all of a log; or apply the change of the table
+//	    for each share of b: log.durable = share.end, tell the flusher; then apply the changes of the table
 //	    e.durable = end of b
 //	    wake those who wait for b
 //	    if nothing is queued for markAfter: mark how far the journal is durable; the flusher does it every markEvery
 
 // committer writes what is queued. Its fields belong to its goroutine.
 type committer struct {
-	e      *Engine
-	buf    []byte
-	shares []share     // of the batch that is being published
-	idle   *time.Timer // runs while there is something to mark and nothing to commit
+	e       *Engine
+	buf     []byte
+	records int64       // in the batch
+	idle    *time.Timer // shares while there is something to mark and nothing to commit
 }
 
 // run is the committer's goroutine.
@@ -92,9 +94,8 @@ func (c *committer) commit(b *batch) (*batch, error) {
 			return b, err
 		}
 	}
-	frames := len(b.entries)
 	c.publish(b, h)
-	c.e.metrics.committed(b.count, frames, len(buf), time.Since(start))
+	c.e.metrics.committed(c.records, int(h.frames), len(buf), time.Since(start))
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping
 	}
@@ -107,7 +108,7 @@ func (c *committer) awaitRoom(b *batch) (*batch, error) {
 	j := c.e.journal
 	tried := uint64(0)
 	for {
-		ok, err := j.place(alignUp(b.bytes), b.records)
+		ok, err := j.place(alignUp(b.bytes.Load()), b.records)
 		if ok || err != nil {
 			return b, err
 		}
@@ -150,23 +151,31 @@ func (c *committer) takeBack(b *batch) *batch {
 		none = full
 	}
 	var left []*batch
+	into := func(size int64) *batch {
+		if len(left) == 0 || !left[len(left)-1].take(size) {
+			left = append(left, newBatch(q.limit))
+			left[len(left)-1].take(size)
+		}
+		return left[len(left)-1]
+	}
 	for _, b := range append([]*batch{b}, q.takeAll(none)...) {
-		for _, en := range b.entries {
-			switch {
-			case !everything && !en.ordinary():
-				if len(left) == 0 || !left[len(left)-1].takes(en) {
-					left = append(left, newBatch())
-				}
-				to := left[len(left)-1]
-				to.add(en)
-				en.moved.Store(to)
-			case en.log != nil:
-				en.err = full
-				en.log.takeBack()
-			default:
-				en.err = full
-				en.apply(full)
+		for _, r := range b.shares {
+			if everything || r.ordinary() {
+				r.err = full
+				r.log.takeBack()
+				continue
 			}
+			to := into(r.bytes)
+			to.shares = append(to.shares, r)
+			r.batch.Store(to)
+		}
+		for _, change := range b.changes {
+			if everything {
+				change.apply(full)
+				continue
+			}
+			to := into(int64(len(change.frame)))
+			to.changes = append(to.changes, change)
 		}
 		b.finish()
 	}
@@ -178,108 +187,61 @@ func (c *committer) takeBack(b *batch) *batch {
 	return left[0]
 }
 
-// encode lays the batch out in the committer's buffer, and gathers what the logs have in it unless changes of the table
-// come between: the entries of a thousand writers are looked at once, not once for each purpose.
+// encode lays the batch out in the committer's buffer.
 func (c *committer) encode(b *batch) (*batchHeader, []byte) {
-	padded := alignUp(b.bytes)
+	h := &batchHeader{frames: uint32(len(b.changes)), length: b.bytes.Load()}
+	padded := h.padded()
 	if int64(cap(c.buf)) < padded {
 		c.buf = make([]byte, padded, max(padded, 64<<10))
 	}
 	buf := c.buf[:batchHeaderBytes]
-	at := c.e.journal.next
-	for _, en := range b.entries {
-		buf = append(buf, en.buf...)
-		en.at = at
-		if !b.changes {
-			c.gather(en)
+	c.records = 0
+	for _, r := range b.shares {
+		r.at, r.skip = c.e.journal.next, int64(len(buf))
+		for _, p := range r.parts {
+			buf = append(buf, p.frames...)
 		}
+		h.frames += uint32(r.frames)
+		c.records += int64(r.end - r.base)
 	}
-	clear(c.buf[b.bytes:padded:padded])
-	h := &batchHeader{frames: uint32(len(b.entries)), length: b.bytes}
+	for _, change := range b.changes {
+		buf = append(buf, change.frame...)
+	}
+	clear(c.buf[h.length:padded:padded])
 	return h, c.buf[:padded]
 }
 
-// share is what one log has in a batch.
-type share struct {
-	log   *logState
-	end   shard.Offset // of its last entry
-	bytes int64        // their charge
-	gone  bool
-}
-
-// gather adds a log's entry to its share.
-func (c *committer) gather(en *entry) {
-	l := en.log
-	if l.share == 0 {
-		c.shares = append(c.shares, share{log: l})
-		l.share = len(c.shares)
-	}
-	s := &c.shares[l.share-1]
-	s.end = en.end
-	s.bytes += en.charge()
-}
-
-// publish makes a durable batch visible: the records of a log together, but not past a change of the table, for after
-// a delete they are gone.
+// publish makes a durable batch visible.
 func (c *committer) publish(b *batch, h *batchHeader) {
-	if !b.changes {
-		c.publishShares(b.entries, h.at)
-	} else {
-		c.publishAround(b, h.at)
+	e := c.e
+	freed := int64(0)
+	for _, r := range b.shares {
+		gain, ok := r.log.publish(r)
+		if !ok {
+			r.err = r.log.errGone()
+		}
+		freed += gain
 	}
-	c.e.durable.Store(uint64(h.end()))
-	entries := b.entries
-	b.entries = nil
+	for _, change := range b.changes {
+		change.apply(nil)
+	}
+	e.durable.Store(uint64(h.end()))
+	shares := b.shares
+	b.shares = nil
 	b.finish()
-	c.e.queue.keep(entries)
-	c.e.flusher.noteBatch(time.Now())
+	e.budget.published(shares, freed)
+	e.queue.keep(shares)
+	e.flusher.noteBatch(time.Now())
 }
 
-// publishAround publishes a batch that has changes of the table.
-func (c *committer) publishAround(b *batch, at lsn) {
-	from := 0
-	for i, en := range b.entries {
-		if en.log != nil {
-			c.gather(en)
-			continue
-		}
-		c.publishShares(b.entries[from:i], at)
-		from = i + 1
-		en.apply(nil)
-	}
-	c.publishShares(b.entries[from:], at)
-}
-
-// publishShares publishes what has been gathered of the entries.
-func (c *committer) publishShares(entries []*entry, at lsn) {
-	gone := false
-	for i := range c.shares {
-		s := &c.shares[i]
-		s.gone = !s.log.publish(s.end, s.bytes, at)
-		gone = gone || s.gone
-	}
-	if gone {
-		for _, en := range entries {
-			if c.shares[en.log.share-1].gone {
-				en.err = en.log.errGone()
-			}
-		}
-	}
-	for i := range c.shares {
-		c.shares[i].log.share = 0
-		c.shares[i] = share{}
-	}
-	c.shares = c.shares[:0]
-}
-
-// drop fails all entries of a batch.
+// drop fails all that is in a batch.
 func (e *Engine) drop(b *batch, err error) {
-	for _, en := range b.entries {
-		en.err = err
-		if en.apply != nil {
-			en.apply(err)
-		}
+	for _, r := range b.shares {
+		r.err = err
 	}
-	b.entries = nil
+	for _, change := range b.changes {
+		change.apply(err)
+	}
+	b.shares = nil
 	b.finish()
 }

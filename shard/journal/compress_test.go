@@ -254,6 +254,10 @@ func TestSegmentsAreCompressedAMinuteLaterAndTinyOnesNever(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := e.Close(); err != nil { // which moves everything to segments
+			t.Fatal(err)
+		}
+		e = mustOpen(t, opts)
 		synctest.Wait()
 		if compressedOnly(t, mem, 1) {
 			t.Error("compressed at once")

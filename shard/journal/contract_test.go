@@ -37,7 +37,7 @@ func mustOpen(t testing.TB, opts Options) *Engine {
 
 // surplus is what a log takes beyond its bound: the segment that would go next, the one that is written to, and what
 // is not flushed yet.
-func surplus(opts Options) int64 { return 2*opts.SegmentBytes + maxChunk + flushBytes }
+func surplus(opts Options) int64 { return 2*opts.SegmentBytes + maxChunk + minChunk }
 
 // memHarness runs the engine on a file system that can crash and break.
 func memHarness(t *testing.T, opts Options) shardtest.Harness {

@@ -3,9 +3,9 @@
 //
 // The life of a record: Append encodes it into a frame and queues it (log.go); the committer writes what is
 // queued to the journal, syncs it and acknowledges (committer.go); the frame stays in the cache for readers, until
-// the flusher has written it to its log's segment and the room is needed (flusher.go, budget.go); a checkpoint
-// frees the journal behind it (checkpoint.go); readers further behind read segments (read.go); Trim drops whole
-// segments.
+// the room is needed (budget.go), and from then on is read from the journal (place.go); when the journal is about to be
+// full, the flusher writes it to its log's segment (flusher.go), unless it has been trimmed; a checkpoint frees the
+// journal behind it (checkpoint.go); readers further behind read segments (read.go); Trim drops whole segments.
 package journal
 
 import (
@@ -81,7 +81,7 @@ func newEngine(opts Options) *Engine {
 		opts:      opts,
 		maxFrame:  maxFrameBytes(opts.MaxAppendBytes),
 		table:     &table{topics: map[string]*topic{}},
-		queue:     newCommitQueue(),
+		queue:     newCommitQueue(min(batchBytes, opts.JournalFileBytes/2)),
 		files:     newOpenFiles(opts.FS, opts.Dir, opts.MaxOpenFiles),
 		blocks:    newBlockCache(),
 		turns:     newReadTurns(),

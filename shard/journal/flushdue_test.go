@@ -17,13 +17,14 @@ func TestTheJournalIsEmptiedThoughThereIsAlwaysMoreToFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := vfs.Inject(vfs.NewMem())
 		opts := tinyOptions(disk)
-		opts.MaxAppendBytes, opts.Compression = flushBytes+4096, compressionOff
+		opts.MaxAppendBytes, opts.Compression = minChunk+4096, compressionOff
 		opts.JournalFileBytes, opts.JournalFiles, opts.CacheBytes, opts.SegmentBytes = 1<<20, 4, 16<<20, 1<<20
+		opts.eager = true
 		e := mustOpen(t, opts)
 		l := mustLog(t, e, "a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of the bubble's time: when nothing moves any more
 		defer cancel()
-		record := []shard.Record{{Value: make([]byte, flushBytes)}}
+		record := []shard.Record{{Value: make([]byte, minChunk)}}
 		var appended atomic.Int64
 		disk.Hook(func(c vfs.Call) error {
 			if c.Op == vfs.OpWrite && strings.Contains(c.Name, "/"+shardsDir+"/") && appended.Load() < 60 {

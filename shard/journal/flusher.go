@@ -25,13 +25,13 @@ type flusher struct {
 	begun   time.Time
 
 	mu        sync.Mutex // guards what follows; no other lock is taken under it
-	heap      logHeap    // logs with unflushed entries, by the LSN of the oldest one
-	ready     []*logState
+	heap      logHeap    // logs with unflushed records, by the LSN of the oldest
 	trims     []*logState
 	doomed    []*logState
 	oversized []*logState // may take more than their bound, see retain.go
-	unflushed int64
-	stalled   bool // the committer waits for a journal file
+	unflushed int64       // bytes
+	places    int         // in the memory of all logs
+	stalled   bool        // the committer waits for a journal file
 	full      error
 
 	replacements []replacement // to be applied
@@ -131,7 +131,7 @@ func (f *flusher) work() error {
 	f.finished.Store(round)
 	if err == nil {
 		f.setFull(low)
-		if f.moreDue() {
+		if f.oldestDue(false) != nil {
 			signal(f.kicked)
 		}
 		return nil
@@ -163,58 +163,120 @@ func (f *flusher) finish() error {
 	return err
 }
 
-// maxChunk is what is flushed with one write, unless a single entry is bigger. The log's lock, for which a commit may have
-// to wait, is held while so many entries are looked at.
 const (
-	maxChunk   = 1 << 20
-	maxEntries = 1024
+	// maxChunk is what is flushed with one write, unless a single share or place is longer, and minChunk what is worth one
+	// if there is as much.
+	maxChunk = 1 << 20
+	minChunk = 256 << 10
+	// maxParts bounds what a chunk is made of: the log's lock, for which a commit may have to wait, is held while it is
+	// gathered.
+	maxParts = 4096
 )
 
-// flushLog writes all that is durable of a log now to its segments.
-func (f *flusher) flushLog(l *logState) error {
-	l.mu.Lock()
-	until := l.durable
-	l.mu.Unlock()
+// chunk is what is flushed with one write.
+type chunk struct {
+	places []place
+	parts  []part // behind them
+	base   shard.Offset
+	end    shard.Offset
+	millis int64 // of the first frame
+	bytes  int64
+}
+
+// flushLog writes what is durable of a log and lies before an LSN to its segments, and what follows if that is little.
+func (f *flusher) flushLog(l *logState, before lsn) error {
 	for {
-		l.mu.Lock()
-		i := l.unflushedAt()
-		n, bytes, limit := i, int64(0), min(maxChunk, f.e.opts.SegmentBytes)
-		for n < len(l.cache) && n < i+maxEntries && l.cache[n].end <= until && (n == i || bytes+l.cache[n].size() <= limit) {
-			bytes += l.cache[n].size()
-			n++
-		}
-		if l.gone || n == i {
-			l.mu.Unlock()
+		c, active, some := l.nextChunk(before)
+		if !some {
 			return nil
 		}
-		chunk := append([]*entry(nil), l.cache[i:n]...)
-		var active segment
-		if k := len(l.segments); k > 0 && !l.segments[k-1].sealed {
-			active = l.segments[k-1]
+		buf, err := f.gather(l, &c)
+		if errors.Is(err, errMoved) && !l.holdsPlace(c.places[0]) {
+			continue // trimmed, or the log deleted
 		}
-		l.mu.Unlock()
-		chunk, ok, err := f.fetch(l, chunk)
 		if err != nil {
-			return err
+			f.e.advise(err)
+			return fmt.Errorf("move records from the journal: %w", err)
 		}
-		if !ok {
-			continue
-		}
-		if err := f.flushChunk(l, active, chunk, bytes); err != nil {
+		if err := f.flushChunk(l, active, &c, buf); err != nil {
 			return err
 		}
 	}
 }
 
-// flushChunk writes entries behind a log's active segment, or to a new one.
-func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes int64) error {
+// nextChunk returns what is to be flushed next, and the segment that the log writes to.
+func (l *logState) nextChunk(before lsn) (c chunk, active segment, some bool) {
+	limit, age := min(maxChunk, l.e.opts.SegmentBytes), l.e.opts.SegmentAge.Milliseconds()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, some := l.oldestUnflushed(); l.gone || !some || at >= before {
+		return c, active, false
+	}
+	takes := func(base, end shard.Offset, millis, bytes int64, at lsn, parts int) bool {
+		switch {
+		case c.bytes == 0:
+			c.base, c.millis = base, millis
+		case c.bytes+bytes > limit, millis-c.millis >= age, at >= before && c.bytes >= minChunk, len(c.places)+len(c.parts)+parts > maxParts:
+			return false
+		}
+		c.end, c.bytes = end, c.bytes+bytes
+		return true
+	}
+	whole := true
+	for i := range l.left {
+		p := &l.left[i]
+		if whole = takes(p.base, p.end, p.millis, int64(p.bytes), p.at, 1); !whole {
+			break
+		}
+		c.places = append(c.places, *p)
+	}
+	for i := l.unflushedAt(); whole && i < len(l.cache) && l.cache[i].end <= l.durable; i++ {
+		r := l.cache[i]
+		if whole = takes(r.base, r.end, r.parts[0].millis, r.bytes, r.at, len(r.parts)); whole {
+			c.parts = append(c.parts, r.parts...)
+		}
+	}
+	if k := len(l.segments); k > 0 && !l.segments[k-1].sealed {
+		active = l.segments[k-1]
+	}
+	return c, active, true
+}
+
+// gather returns the chunk's frames, behind room for the header of a segment.
+func (f *flusher) gather(l *logState, c *chunk) ([]byte, error) {
+	n := segmentHeaderBytes + int(c.bytes)
+	if cap(f.buf) < n {
+		f.buf = make([]byte, n, max(n, min(2*n, segmentHeaderBytes+maxChunk)))
+	}
+	buf := f.buf[:segmentHeaderBytes]
+	if cap(f.buf) > 2*maxChunk {
+		f.buf = nil // a rare huge one is not worth keeping
+	}
+	for places := c.places; len(places) > 0; {
+		k, bytes := adjoining(places)
+		at := len(buf)
+		buf = buf[:at+int(bytes)]
+		if err := l.fetch(places[:k], buf[at:], readDirect); err != nil {
+			return nil, err
+		}
+		places = places[k:]
+	}
+	for i := range c.parts {
+		buf = append(buf, c.parts[i].frames...)
+	}
+	return buf, nil
+}
+
+// flushChunk writes a chunk behind a log's active segment, or to a new one. The frames in buf have room for a header before
+// them.
+func (f *flusher) flushChunk(l *logState, active segment, c *chunk, buf []byte) error {
 	if active.bytes > 0 && f.replays {
 		var err error
 		if active, err = f.stillThere(l, active); err != nil {
 			return err
 		}
 	}
-	if active.bytes > 0 && f.sealDue(active, chunk[0], bytes) {
+	if active.bytes > 0 && f.sealDue(active, c) {
 		if err := f.seal(l, active); err != nil {
 			return err
 		}
@@ -222,12 +284,12 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 		active = segment{}
 	}
 	fresh := active.bytes == 0
-	file, err := f.openActive(l, &active, chunk[0])
+	file, err := f.openActive(l, &active, c)
 	if err != nil {
 		return err
 	}
 	pos := active.bytes
-	err = f.write(l, file, fresh, pos, chunk, bytes)
+	err = f.write(l, file, fresh, pos, c, buf)
 	f.e.files.release(file)
 	if err != nil && fresh { // what there is of it must not be in the way of the next attempt
 		return errors.Join(err, f.removeSegment(active.key(l.id)))
@@ -235,25 +297,39 @@ func (f *flusher) flushChunk(l *logState, active segment, chunk []*entry, bytes 
 	if err != nil {
 		return err
 	}
-	last := chunk[len(chunk)-1]
-	active.end, active.lastMillis, active.bytes = last.end, last.millis, pos+bytes
-	f.flushed(l, active, chunk, pos)
-	f.sinceFree += bytes
-	f.e.metrics.flushed(bytes)
+	frames := buf[segmentHeaderBytes:]
+	active.end, active.bytes = c.end, pos+int64(len(frames))
+	f.flushed(l, active, frames, pos)
+	f.sinceFree += c.bytes
+	f.e.metrics.flushed(c.bytes)
 	if err := f.markDue(); err != nil {
 		return err
 	}
 	return f.manyDirty()
 }
 
-// sealDue tells whether the active segment should be sealed before the chunk.
-func (f *flusher) sealDue(active segment, first *entry, bytes int64) bool {
-	return active.bytes+bytes > f.e.opts.SegmentBytes ||
-		first.millis-active.firstMillis >= f.e.opts.SegmentAge.Milliseconds()
+// stillThere returns the active segment, or none to go on with a new one if its file is missing. While the journal is
+// read again that may be right: a trim or delete further on may have removed it before the crash. If none did,
+// checkSegments finds it missing.
+func (f *flusher) stillThere(l *logState, active segment) (segment, error) {
+	_, err := f.e.opts.FS.Stat(f.e.path(segmentName(l.id, active.base)))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return active, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments[len(l.segments)-1].sealed = true
+	return segment{}, nil
 }
 
-// openActive opens the active segment, or makes a new one that begins with the entry.
-func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openFile, error) {
+// sealDue tells whether the active segment should be sealed before the chunk.
+func (f *flusher) sealDue(active segment, c *chunk) bool {
+	return active.bytes+c.bytes > f.e.opts.SegmentBytes ||
+		c.millis-active.firstMillis >= f.e.opts.SegmentAge.Milliseconds()
+}
+
+// openActive opens the active segment, or makes a new one that begins with the chunk.
+func (f *flusher) openActive(l *logState, active *segment, c *chunk) (*openFile, error) {
 	if active.bytes > 0 {
 		file, err := f.acquire(active.key(l.id), false)
 		if err != nil {
@@ -268,7 +344,7 @@ func (f *flusher) openActive(l *logState, active *segment, first *entry) (*openF
 		}
 		return file, nil
 	}
-	*active = segment{base: first.base, end: first.base, firstMillis: first.millis, lastMillis: first.millis}
+	*active = segment{base: c.base, end: c.base, firstMillis: c.millis, lastMillis: c.millis}
 	if _, ok := f.newFiles[dirOf(l.id)]; !ok {
 		if err := f.makeDir(dirOf(l.id)); err != nil {
 			return nil, err
@@ -337,42 +413,35 @@ func (f *flusher) release(file *openFile, err error) error {
 	return err
 }
 
-// write puts the entries' frames at a position, behind the header if the file is fresh, after making sure that there is
+// write puts the chunk's frames at a position, behind the header if the file is fresh, after making sure that there is
 // room for them.
-func (f *flusher) write(l *logState, file *openFile, fresh bool, pos int64, chunk []*entry, bytes int64) error {
+func (f *flusher) write(l *logState, file *openFile, fresh bool, pos int64, c *chunk, buf []byte) error {
 	// Ahead of a growing segment, so that it lies together on disk; but never much for a small one.
-	ahead := max(bytes, min(pos, 4<<20))
-	if pos+bytes > l.allocated {
+	ahead := max(c.bytes, min(pos, 4<<20))
+	if pos+c.bytes > l.allocated {
 		to := alignUp(pos + ahead)
 		if err := file.Preallocate(pos, to-pos); err != nil {
 			return fmt.Errorf("grow segment: %w", fullIfNoSpace(err))
 		}
 		l.allocated = to
 	}
-	start, buf := pos, chunk[0].buf
-	if fresh || len(chunk) > 1 {
-		buf = f.buf[:0]
-		if fresh {
-			start, buf = 0, append(buf, segmentHeader(l.id, chunk[0].base)...)
-		}
-		for _, en := range chunk {
-			buf = append(buf, en.buf...)
-		}
-		if cap(buf) <= 2*maxChunk { // a rare huge one is not worth keeping
-			f.buf = buf
-		}
+	if fresh {
+		copy(buf, segmentHeader(l.id, c.base))
+		pos = 0
+	} else {
+		buf = buf[segmentHeaderBytes:]
 	}
-	if _, err := file.WriteAt(buf, start); err != nil {
+	if _, err := file.WriteAt(buf, pos); err != nil {
 		return fmt.Errorf("write segment: %w", fullIfNoSpace(err))
 	}
-	if err := f.behind.start(file, start, int64(len(buf))); err != nil {
+	if err := f.behind.start(file, pos, int64(len(buf))); err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
 	return nil
 }
 
-// flushed takes note that the entries are in the active segment from a position on.
-func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64) {
+// flushed takes note that frames are in the active segment from a position on.
+func (f *flusher) flushed(l *logState, active segment, frames []byte, pos int64) {
 	l.mu.Lock()
 	if l.gone {
 		l.mu.Unlock()
@@ -382,16 +451,15 @@ func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64
 		l.segments = append(l.segments, active)
 		l.index = activeIndex{}
 	}
-	l.segments[len(l.segments)-1] = active
-	unflushed := int64(0)
-	for _, en := range chunk {
-		h := frameHeader{base: en.base, millis: en.millis}
+	for len(frames) > 0 {
+		h := frameAt(frames)
 		l.index.entries = addIndex(l.index.entries, &h, pos)
-		pos += int64(len(en.buf))
-		if !en.flushed { // it may have been trimmed in the meantime
-			en.flushed = true
-			unflushed += en.charge()
-		}
+		pos, frames, active.lastMillis = pos+h.length, frames[h.length:], h.millis
+	}
+	l.segments[len(l.segments)-1] = active
+	unflushed, freed := l.unleave(active.end)
+	for i := l.unflushedAt(); i < len(l.cache) && l.cache[i].end <= active.end; i++ {
+		unflushed += l.cache[i].bytes
 	}
 	l.flushed = max(l.flushed, active.end)
 	l.unflushed -= unflushed
@@ -400,7 +468,7 @@ func (f *flusher) flushed(l *logState, active segment, chunk []*entry, pos int64
 	f.requeue(l)
 	f.mu.Unlock()
 	l.mu.Unlock()
-	f.e.budget.flushed(l, active.end)
+	f.e.budget.release(freed)
 }
 
 // acquire is openFiles.acquire with patience.

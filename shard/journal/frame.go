@@ -101,6 +101,15 @@ func parseFrameHeader(b []byte) (frameHeader, error) {
 	return h, nil
 }
 
+// frameAt decodes what places need of a header that has been checked, or made here.
+func frameAt(b []byte) frameHeader {
+	le := binary.LittleEndian
+	return frameHeader{
+		length: int64(le.Uint32(b[4:])), count: int64(le.Uint32(b[16:])),
+		base: shard.Offset(le.Uint64(b[32:])), millis: int64(le.Uint64(b[40:])),
+	}
+}
+
 // checkFrame decodes the header at the start of b, and checks the payload, which must be there wholly.
 func checkFrame(b []byte) (frameHeader, error) {
 	h, err := parseFrameHeader(b)

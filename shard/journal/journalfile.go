@@ -272,3 +272,15 @@ func (f *journalFile) resize(size int64) error {
 	f.size = size
 	return nil
 }
+
+// locate returns the file that a batch is in, and where; nil if none holds it any more.
+func (j *journal) locate(at lsn) (*journalFile, int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.files {
+		if f.start <= at && at < f.end {
+			return f, int64(at - f.start)
+		}
+	}
+	return nil, 0
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,14 +12,11 @@ import (
 	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
-// flushBytes is how much of one log is worth a write to its segment.
-const flushBytes = 256 << 10
-
 // logState is one log. There may be ten thousand idle ones: it has no goroutine, no timer and no open file of
 // its own, and its slices are nil while they are empty.
 //
 //	first ≤ durable ≤ next, flushed ≤ durable
-//	segments and gaps hold [first, flushed), cache holds at least [flushed, next)
+//	segments and gaps hold [first, flushed), left and cache together hold at least [flushed, next)
 type logState struct {
 	e         *Engine
 	id        uint64
@@ -35,9 +31,11 @@ type logState struct {
 	durable    shard.Offset
 	next       shard.Offset // given to the next record
 	lastMillis int64        // of the newest record ever queued
-	cache      []*entry     // ascending: flushed ones, durable ones, queued ones
+	left       []place      // ascending: what is in the journal alone, neither in segments nor in the cache
+	cache      []*share     // ascending: flushed ones, durable ones, queued ones; not flushed where it follows on left
+	open       *share       // the last of cache while appends may join it
 	slab       slab         // memory for the next ones
-	unflushed  int64        // charge of the durable ones that are not flushed
+	unflushed  int64        // bytes of the durable frames that are not flushed
 	changed    chan struct{}
 	segments   []segment // ascending; the last one is written to unless it is sealed
 	gaps       []gap     // ascending, below flushed: what a repair gave up
@@ -45,11 +43,10 @@ type logState struct {
 	hint       readHint
 	settings   shard.Settings
 	shrinking  bool      // a trim by size is on its way, see retain.go
+	grown      int64     // bytes since its size was looked at
 	dropped    dropCause // of the last trim since the start
 
 	allocated int64 // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
-
-	share int // place in the shares of the batch that is being published, plus one; of the committer alone
 
 	// Guarded by the flusher's lock.
 	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
@@ -73,14 +70,14 @@ func (l *logState) Append(ctx context.Context, records []shard.Record) shard.Pen
 	if len(records) == 0 {
 		panic("journal: append of no records")
 	}
-	en, err := l.queue(ctx, records)
+	p, err := l.queue(ctx, records)
 	if err != nil {
 		return failedPending{err}
 	}
-	return en
+	return p
 }
 
-func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, error) {
+func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending, error) {
 	e := l.e
 	size := encodedSize(records)
 	if err := e.checkSize(records, size); err != nil {
@@ -90,66 +87,95 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*entry, e
 		return nil, err
 	}
 	if l.essential.Load() {
-		e.budget.force(int64(size) + entryOverhead) // they are few and small, and must not wait for others
+		e.budget.force(int64(size) + appendOverhead) // they are few and small, and must not wait for others
 	} else {
 		if err := e.flusher.refuse(ctx); err != nil {
 			return nil, err
 		}
-		if err := e.budget.reserve(ctx, int64(size)+entryOverhead); err != nil {
+		if err := e.budget.reserve(ctx, int64(size)+appendOverhead); err != nil {
 			return nil, err
 		}
 	}
-	var en *entry
+	var buf []byte
 	var sum uint32
 	if size > slabFrame {
-		en = &entry{log: l, buf: make([]byte, 0, size)}
-		en.buf, sum = encodeRecords(en.buf, records)
+		buf, sum = encodeRecords(make([]byte, 0, size), records)
 	}
 	now := time.Now().UnixMilli()
 
 	l.mu.Lock()
-	var err error
-	if l.gone {
-		err = l.errGone()
-	} else {
-		if en == nil {
-			en = l.slab.carve(l, size, now)
-			en.buf, sum = encodeRecords(en.buf, records)
+	var p *pending
+	r, err := l.openFor(int64(size))
+	if err == nil {
+		if buf == nil {
+			buf, sum = encodeRecords(l.slab.room(size), records)
 		}
 		h := frameHeader{
 			payload: sum, kind: frameRecords, count: int64(len(records)), dir: e.journal.dir(), log: l.id,
 			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
 		}
-		h.seal(en.buf)
-		en.base, en.end, en.millis = h.base, h.end(), h.millis
-		if err = e.queue.push(en); err == nil {
-			l.next, l.lastMillis = en.end, en.millis
-			if len(l.cache) == cap(l.cache) { // it moves on at both ends
-				l.cache = slices.Grow(l.cache, len(l.cache)+1)
-			}
-			l.cache = append(l.cache, en)
-		}
+		h.seal(buf)
+		r.add(&h, buf)
+		l.next, l.lastMillis = h.end(), h.millis
+		p = l.slab.carve(now)
+		*p = pending{share: r, first: h.base, millis: h.millis}
 	}
 	l.mu.Unlock()
 	if err != nil {
-		e.budget.release(int64(size) + entryOverhead)
+		e.budget.release(int64(size) + appendOverhead)
 		return nil, err
 	}
-	return en, nil
+	return p, nil
 }
 
-// publish makes queued entries of one batch durable, those before an offset. It returns false if the log is gone.
-func (l *logState) publish(end shard.Offset, bytes int64, at lsn) bool {
+// openFor returns the share that a frame of so many bytes joins, which the caller has to add. The lock is held.
+func (l *logState) openFor(size int64) (*share, error) {
+	if l.gone {
+		return nil, l.errGone()
+	}
+	if r := l.open; r != nil {
+		if err := l.e.queue.refuses(r.ordinary()); err != nil {
+			return nil, err
+		}
+		if r.batch.Load().take(size) {
+			return r, nil
+		}
+		l.open = nil
+	}
+	r := &share{log: l, base: l.next, end: l.next}
+	if err := l.e.queue.join(r, size); err != nil {
+		return nil, err
+	}
+	l.open = r
+	if len(l.cache) == cap(l.cache) { // it moves on at both ends
+		l.cache = slices.Grow(l.cache, len(l.cache)+1)
+	}
+	l.cache = append(l.cache, r)
+	return r, nil
+}
+
+// close lets no more appends join a share.
+func (l *logState) close(r *share) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == r {
+		l.open = nil
+	}
+}
+
+// publish makes a share durable, and returns what it needs less of the cache bound from now on. Not ok: the log is gone.
+func (l *logState) publish(r *share) (freed int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		return false
+		return 0, false
 	}
-	l.durable = end
-	l.unflushed += bytes
-	l.e.flusher.note(l, at, bytes)
+	l.durable = r.end
+	l.unflushed += r.bytes
+	l.e.flusher.note(l, r.at, r.bytes)
+	l.grow(r.bytes)
 	l.notify()
-	return true
+	return r.settle(), true
 }
 
 // notify wakes those who wait for records. The lock is held.
@@ -168,10 +194,10 @@ func (l *logState) takeBack() {
 	n := len(l.cache)
 	for n > 0 && l.cache[n-1].end > l.durable {
 		n--
-		freed += l.cache[n].charge()
+		freed += l.cache[n].charge
 		l.cache[n] = nil
 	}
-	l.cache = l.cache[:n]
+	l.cache, l.open = l.cache[:n], nil
 	if !l.gone && !mutant.On(mutant.KeepPlaces) {
 		l.next = l.durable
 	}
@@ -179,28 +205,39 @@ func (l *logState) takeBack() {
 	l.e.budget.release(freed)
 }
 
-// cut drops the first n entries of the cache and returns what they were charged. The lock is held.
+// cut drops the first n shares of the cache and returns what they were charged. The lock is held.
 func (l *logState) cut(n int) (freed int64) {
-	for i, en := range l.cache[:n] {
-		freed += en.charge()
+	for i, r := range l.cache[:n] {
+		freed += r.charge
+		if r.end <= l.durable { // else the committer still has to write it
+			r.parts = nil // whoever has not asked for the outcome yet must not keep them
+		}
 		l.cache[i] = nil
 	}
 	if n == len(l.cache) {
-		l.cache = nil
+		l.cache, l.open = nil, nil
 	} else {
 		l.cache = l.cache[n:]
 	}
 	return freed
 }
 
-// evict drops flushed entries that end at or before an offset.
+// evict drops durable shares that end at or before an offset from the cache. Those that are not flushed are left in the
+// journal.
 func (l *logState) evict(upTo shard.Offset) (freed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := sort.Search(len(l.cache), func(i int) bool {
-		return l.cache[i].end > upTo || !l.cache[i].flushed
-	})
-	return l.cut(n)
+	n := 0
+	was := len(l.left)
+	for n < len(l.cache) && l.cache[n].end <= upTo {
+		if r := l.cache[n]; r.end > l.flushed {
+			l.left = r.places(l.left)
+		}
+		n++
+	}
+	more := len(l.left) - was
+	l.e.flusher.leave(more)
+	return l.cut(n) - int64(more)*placeCharge
 }
 
 // hasCached tells whether the cache holds anything before an offset.
@@ -277,17 +314,17 @@ func (l *logState) trim(before shard.Offset, cause dropCause) {
 	}
 	l.first, l.dropped = before, cause
 	l.dropGaps()
-	n := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > before })
-	unflushed := int64(0)
-	for _, en := range l.cache[:n] {
-		if !en.flushed {
-			en.flushed = true
-			unflushed += en.charge()
-			l.flushed = max(l.flushed, en.end)
+	unflushed, freed := l.unleave(before)
+	n := 0
+	for n < len(l.cache) && l.cache[n].end <= before {
+		if r := l.cache[n]; r.end > l.flushed {
+			unflushed += r.bytes
+			l.flushed = r.end
 		}
+		n++
 	}
+	freed += l.cut(n)
 	l.unflushed -= unflushed
-	freed := l.cut(n)
 	l.e.flusher.trimmed(l, unflushed)
 	l.mu.Unlock()
 	l.e.budget.release(freed)
@@ -300,7 +337,8 @@ func (l *logState) drop() {
 	if !l.e.flusher.replays {
 		l.e.metrics.deleted(int64(l.durable-l.first), l.segments)
 	}
-	freed := l.cut(len(l.cache))
+	_, freed := l.unleave(l.durable)
+	freed += l.cut(len(l.cache))
 	unflushed := l.unflushed
 	l.unflushed = 0
 	l.index, l.segments, l.gaps = activeIndex{}, nil, nil

@@ -14,16 +14,16 @@ type metrics struct {
 	registerer prometheus.Registerer
 	all, shown []prometheus.Collector
 
-	batches, frames, bytes prometheus.Counter
-	latency, checkpoint    prometheus.Histogram
-	batchRecords           prometheus.Histogram
-	batchBytes             prometheus.Histogram
-	stalls                 prometheus.Counter
-	flushes, flushBytes    prometheus.Counter
-	fromCache, fromFile    prometheus.Counter
-	dropped                map[dropCause]droppedMetrics
-	freeBytes              prometheus.Gauge
-	recovery               prometheus.Gauge
+	batches, frames, bytes           prometheus.Counter
+	latency, checkpoint              prometheus.Histogram
+	batchRecords                     prometheus.Histogram
+	batchBytes                       prometheus.Histogram
+	stalls                           prometheus.Counter
+	flushes, flushBytes              prometheus.Counter
+	fromCache, fromJournal, fromFile prometheus.Counter
+	dropped                          map[dropCause]droppedMetrics
+	freeBytes                        prometheus.Gauge
+	recovery                         prometheus.Gauge
 
 	compressions, dense           prometheus.Counter
 	compressInput, compressOutput prometheus.Counter
@@ -91,7 +91,7 @@ func newMetrics(e *Engine) *metrics {
 		scrubDamaged:  counter("scrub_damaged_segments_total", "Damaged segments that the scrub has found, in each pass anew."),
 	}
 	reads := counters("reads_total", "Reads of records, by where they were: the cache or segment files. One read may need both.", "from")
-	m.fromCache, m.fromFile = reads.WithLabelValues("cache"), reads.WithLabelValues("segment")
+	m.fromCache, m.fromJournal, m.fromFile = reads.WithLabelValues("cache"), reads.WithLabelValues("journal"), reads.WithLabelValues("segment")
 	records := counters("dropped_records_total", "Records dropped, by cause.", "cause")
 	segments := counters("dropped_segments_total", "Segments removed, by cause.", "cause")
 	bytes := counters("dropped_bytes_total", "Bytes of removed segments, by cause.", "cause")
@@ -130,7 +130,7 @@ func newMetrics(e *Engine) *metrics {
 			used, _ := e.budget.state()
 			return float64(used)
 		}),
-		gauge("unflushed_bytes", "Memory for records that are durable in the journal and not in segments yet.", func() float64 {
+		gauge("unflushed_bytes", "Bytes of records that are durable in the journal and not in segments yet.", func() float64 {
 			return float64(e.flusher.waiting())
 		}),
 		gauge("open_files", "Open segment files.", func() float64 { return float64(e.files.count()) }),

@@ -136,10 +136,11 @@ type Options struct {
 	eager bool
 	// treeFrom is the number of files to be synced from which all are synced together. 0: 64.
 	treeFrom int
-	// leftBytes is how long the frames are that one entry in the journal stands for, see leftover.go. 0: 64 KiB.
-	leftBytes int64
-	// startBytes is the memory for records that a start may take, likewise. 0: CacheBytes.
-	startBytes int64
+	// placeBytes bounds the frames of one place, see place.go. 0: the constant.
+	placeBytes int64
+	// placesBytes is the memory for places from which on records are moved to segments; a start may take twice as much.
+	// 0: a quarter of CacheBytes.
+	placesBytes int64
 }
 
 // The phases of Open, as operators read them, and what is counted.
@@ -207,11 +208,11 @@ func (o *Options) complete() error {
 	if o.treeFrom == 0 {
 		o.treeFrom = 64
 	}
-	if o.leftBytes == 0 {
-		o.leftBytes = leftBytes
+	if o.placeBytes == 0 {
+		o.placeBytes = placeBytes
 	}
-	if o.startBytes == 0 {
-		o.startBytes = o.CacheBytes
+	if o.placesBytes == 0 {
+		o.placesBytes = o.CacheBytes / 4
 	}
 	return o.validate(o.MaxAppendBytes)
 }

@@ -3,20 +3,22 @@ package journal
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// batchBytes is what a batch may take, if it is not a single bigger append.
+// batchBytes is what a batch may take, if it is not a single bigger append, nor more than half of a journal file.
 const batchBytes = 4 << 20
 
-// batch is a group of entries that become durable together.
+// batch is a group of shares, and changes of the table behind them, that become durable together. Appends join while it is
+// in the queue; taken from there, it is closed.
 type batch struct {
-	entries []*entry // nil when done: who keeps one entry, or a record in it, must not keep all
-	bytes   int64
-	count   int64         // of their records
-	records bool          // some are ordinary records
-	changes bool          // some are changes of the table
-	done    chan struct{} // closed when the outcome of every entry is known, or it was moved to another batch
+	shares  []*share // nil when done: who keeps a share must not keep all
+	changes []*queuedChange
+	bytes   atomic.Int64
+	limit   int64
+	records bool          // some are ordinary records; known when it is closed
+	done    chan struct{} // closed when the outcome of all is known, or it was moved to another batch
 
 	glance   chan struct{} // closed when done is, or the batch has become glanceAfter old
 	glanced  sync.Once     // of closing it
@@ -28,8 +30,9 @@ type batch struct {
 // first, and takes no longer than nobody minds; most batches are durable by then.
 const glanceAfter = 10 * time.Millisecond
 
-func newBatch() *batch {
-	b := &batch{done: make(chan struct{}), glance: make(chan struct{}), bytes: batchHeaderBytes}
+func newBatch(limit int64) *batch {
+	b := &batch{done: make(chan struct{}), glance: make(chan struct{}), limit: limit}
+	b.bytes.Store(batchHeaderBytes)
 	b.watching = time.AfterFunc(glanceAfter, b.endGlance)
 	return b
 }
@@ -43,20 +46,28 @@ func (b *batch) finish() {
 	b.endGlance()
 }
 
-// keepEntries is how long a list of entries may be that is worth keeping for another batch.
-const keepEntries = 16 << 10
+// keepShares is how long a list of shares may be that is worth keeping for another batch.
+const keepShares = 16 << 10
 
-func (b *batch) add(en *entry) {
-	b.entries = append(b.entries, en)
-	b.bytes += int64(len(en.buf))
-	b.count += int64(en.end - en.base)
-	b.records = b.records || en.ordinary()
-	b.changes = b.changes || en.log == nil
+// take takes so many bytes of the batch's bound if they are left. A first one always fits.
+func (b *batch) take(n int64) bool {
+	for {
+		have := b.bytes.Load()
+		if have > batchHeaderBytes && have+n > b.limit {
+			return false
+		}
+		if b.bytes.CompareAndSwap(have, have+n) {
+			return true
+		}
+	}
 }
 
-// takes tells whether an entry fits in. Every batch takes at least one.
-func (b *batch) takes(en *entry) bool {
-	return len(b.entries) == 0 || b.bytes+int64(len(en.buf)) <= batchBytes
+// close lets nothing join any more.
+func (b *batch) close() {
+	for _, r := range b.shares {
+		r.log.close(r)
+		b.records = b.records || r.ordinary()
+	}
 }
 
 // wait waits for done, or until ctx has ended, but not if it is done already.
@@ -84,20 +95,41 @@ func (b *batch) wait(ctx context.Context) error {
 
 // commitQueue holds what waits for the committer. Its size is bounded by the budget, which all records have been
 // charged to, and by those who wait for changes of the table.
+//
+// An append whose log has a share in the queue joins it under the log's lock alone. So who takes a batch out of the queue
+// closes its shares, each under its log's lock, before looking at them; and who refuses appends says so first and takes
+// out batches after that: an append that has not seen the one is met by the other.
 type commitQueue struct {
+	limit int64 // bytes of a batch
+
 	mu      sync.Mutex
 	batches []*batch
-	spare   []*entry   // empty, for the next batch
-	err     error      // refuses everything: closed or failed
-	full    error      // refuses ordinary records: the disk is full
-	none    error      // refuses everything, while all of it is taken back
+	spare   []*share   // empty, for the next batch
 	taking  sync.Mutex // held while records are taken back: for so long full stays set, and no log becomes essential
 	ready   chan struct{}
 	changed chan struct{} // tells a waiting committer that err or full was set
+
+	// Written under mu.
+	err  atomic.Pointer[error] // refuses everything: closed or failed
+	full atomic.Pointer[error] // refuses ordinary records: the disk is full
+	none atomic.Pointer[error] // refuses everything, while all of it is taken back
 }
 
-func newCommitQueue() *commitQueue {
-	return &commitQueue{ready: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+func newCommitQueue(limit int64) *commitQueue {
+	return &commitQueue{limit: limit, ready: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+}
+
+// refuses returns why nothing is taken, nor ordinary records if that is what it is about.
+func (q *commitQueue) refuses(ordinary bool) error {
+	for _, why := range []*error{q.err.Load(), q.none.Load()} {
+		if why != nil {
+			return *why
+		}
+	}
+	if why := q.full.Load(); why != nil && ordinary {
+		return *why
+	}
+	return nil
 }
 
 func signal(c chan struct{}) {
@@ -107,37 +139,47 @@ func signal(c chan struct{}) {
 	}
 }
 
-// push queues an entry. The caller holds the log's lock, if there is one.
-func (q *commitQueue) push(en *entry) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.err != nil {
-		return q.err
+// youngest returns a batch with room for so many bytes, which are taken. The lock is held.
+func (q *commitQueue) youngest(size int64) *batch {
+	if n := len(q.batches); n > 0 && q.batches[n-1].take(size) {
+		return q.batches[n-1]
 	}
-	if q.none != nil {
-		return q.none
-	}
-	if q.full != nil && en.ordinary() {
-		return q.full
-	}
-	var b *batch
-	if len(q.batches) > 0 {
-		b = q.batches[len(q.batches)-1]
-	}
-	if b == nil || !b.takes(en) {
-		b = newBatch()
-		b.entries, q.spare = q.spare, nil
-		q.batches = append(q.batches, b)
-	}
-	b.add(en)
-	en.batch = b
-	if len(q.batches) == 1 && len(b.entries) == 1 {
+	b := newBatch(q.limit)
+	b.take(size)
+	b.shares, q.spare = q.spare, nil
+	q.batches = append(q.batches, b)
+	if len(q.batches) == 1 {
 		signal(q.ready)
 	}
+	return b
+}
+
+// join queues a share for a frame of so many bytes. The caller holds the log's lock.
+func (q *commitQueue) join(r *share, size int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.refuses(r.ordinary()); err != nil {
+		return err
+	}
+	b := q.youngest(size)
+	b.shares = append(b.shares, r)
+	r.batch.Store(b)
 	return nil
 }
 
-// take returns the next batch. Without one it waits: until the queue is closed, then open is false, or until idle.
+// push queues a change of the table.
+func (q *commitQueue) push(c *queuedChange) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.refuses(false); err != nil {
+		return err
+	}
+	b := q.youngest(int64(len(c.frame)))
+	b.changes = append(b.changes, c)
+	return nil
+}
+
+// take returns the next batch, closed. Without one it waits: until the queue is closed, then open is false, or until idle.
 func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 	for {
 		q.mu.Lock()
@@ -146,10 +188,11 @@ func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 			q.batches[0] = nil
 			q.batches = q.batches[1:]
 			q.mu.Unlock()
+			b.close()
 			return b, true
 		}
 		q.batches = nil
-		err := q.err
+		err := q.err.Load()
 		q.mu.Unlock()
 		if err != nil {
 			return nil, false
@@ -163,22 +206,28 @@ func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 }
 
 // keep takes back the list of a batch that is done.
-func (q *commitQueue) keep(entries []*entry) {
-	if cap(entries) > keepEntries {
+func (q *commitQueue) keep(shares []*share) {
+	if cap(shares) > keepShares {
 		return
 	}
-	clear(entries)
+	clear(shares)
 	q.mu.Lock()
-	q.spare = entries[:0]
+	q.spare = shares[:0]
 	q.mu.Unlock()
 }
 
-// takeAll returns all batches, and from then on refuses everything with none, if that is an error.
+// takeAll returns all batches, closed, and from then on refuses everything with none, if that is an error.
 func (q *commitQueue) takeAll(none error) []*batch {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	all := q.batches
-	q.batches, q.none = nil, none
+	q.batches = nil
+	if none != nil {
+		q.none.Store(&none)
+	}
+	q.mu.Unlock()
+	for _, b := range all {
+		b.close()
+	}
 	return all
 }
 
@@ -187,14 +236,12 @@ func (q *commitQueue) putBack(batches []*batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.batches = append(batches, q.batches...)
-	q.none = nil
+	q.none.Store(nil)
 }
 
 func (q *commitQueue) stop(err error) {
 	q.mu.Lock()
-	if q.err == nil {
-		q.err = err
-	}
+	q.err.CompareAndSwap(nil, &err)
 	q.mu.Unlock()
 	signal(q.ready)
 	signal(q.changed)
@@ -204,13 +251,18 @@ func (q *commitQueue) setFull(err error) {
 	q.taking.Lock()
 	defer q.taking.Unlock()
 	q.mu.Lock()
-	q.full = err
+	if err == nil {
+		q.full.Store(nil)
+	} else {
+		q.full.Store(&err)
+	}
 	q.mu.Unlock()
 	signal(q.changed)
 }
 
 func (q *commitQueue) isFull() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.full
+	if full := q.full.Load(); full != nil {
+		return *full
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"sort"
 	"time"
 
@@ -42,8 +43,10 @@ func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector)
 		if err := l.e.usable(); err != nil {
 			return nil, err
 		}
-		var entries []*entry
+		var parts []part
+		var places []place
 		var seg segment
+		var next shard.Offset
 		l.mu.Lock()
 		if l.gone {
 			l.mu.Unlock()
@@ -62,17 +65,26 @@ func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector)
 			return c.out, nil
 		}
 		c.there = int64(l.durable - from)
-		entries = l.cached(from, c)
-		if entries == nil {
+		switch {
+		case len(l.cache) > 0 && l.cache[0].base <= from:
+			parts, next = l.cached(from, c)
+		case len(l.left) > 0 && l.left[0].base <= from:
+			places = l.placesFrom(from, min(turnBytes, 2*int64(c.bytes)))
+		default:
 			seg = l.segmentOf(from)
 		}
 		l.mu.Unlock()
 
-		var next shard.Offset
 		var err error
-		if entries != nil {
-			next, err = l.readCached(ctx, entries, from, c)
-		} else {
+		switch {
+		case parts != nil:
+			err = l.readCached(ctx, parts, from, c)
+		case places != nil:
+			next, err = l.readPlaces(ctx, places, from, c)
+			if errors.Is(err, errMoved) && !l.holdsPlace(places[0]) {
+				continue
+			}
+		default:
 			next, err = l.readSegment(ctx, seg, from, c)
 			if err != nil && l.movedOn(err, seg, from) {
 				continue
@@ -95,81 +107,89 @@ func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector)
 	}
 }
 
-// readCached collects the records of entries from an offset on, and returns the offset to go on at. The first piece of a read
-// waits for no turn.
-func (l *logState) readCached(ctx context.Context, entries []*entry, from shard.Offset, c *collector) (shard.Offset, error) {
+// readCached collects the records of frames in memory from an offset on. The first part of a read waits for no turn.
+func (l *logState) readCached(ctx context.Context, parts []part, from shard.Offset, c *collector) error {
 	l.e.metrics.fromCache.Inc()
 	if len(c.out) > 0 {
 		if err := l.e.turns.take(ctx); err != nil {
-			return 0, err
+			return err
 		}
 		defer l.e.turns.give()
 	}
-	en, err := c.addEntries(entries, from)
-	if errors.Is(err, errMoved) && !l.holdsLeft(en) {
-		if len(c.out) > 0 {
-			from = c.out[len(c.out)-1].Offset + 1
-		}
-		return from, nil
-	}
-	return entries[len(entries)-1].end, err
-}
-
-// cached returns durable entries from an offset on, those of one turn that the collector may have room for; nil if the
-// offset is not in the cache. The lock is held.
-func (l *logState) cached(from shard.Offset, c *collector) []*entry {
-	if len(l.cache) == 0 || l.cache[0].base > from {
-		return nil
-	}
-	i := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > from })
-	n, records, bytes := i, int64(0), int64(0)
-	for n < len(l.cache) && n < i+turnEntries && bytes < turnBytes && l.cache[n].end <= l.durable {
-		en := l.cache[n]
-		n++
-		if en.base >= from {
-			// Encoded and counted sizes differ a little, so take what surely fills the limit.
-			records += int64(en.end - en.base)
-			bytes += en.size() - frameHeaderBytes - 3*int64(en.end-en.base)
-		}
-		if records > int64(c.left) || bytes > 2*int64(c.bytes) {
-			break
-		}
-	}
-	return append([]*entry(nil), l.cache[i:n]...)
-}
-
-// addEntries adds the records of entries until it is full. With an error it returns the entry that it could not take.
-func (c *collector) addEntries(entries []*entry, from shard.Offset) (*entry, error) {
-	for _, en := range entries {
-		var err error
-		if en.left {
-			err = en.frames(from, func(_ leftFrame, frame []byte) (bool, error) {
-				err := c.addFrame(frame, from)
-				return !c.full, err
-			})
-		} else {
-			err = c.addFrame(en.buf, from)
-		}
-		if err != nil {
-			return en, err
+	for i := range parts {
+		if err := c.addFrames(parts[i].frames, from); err != nil {
+			return fmt.Errorf("record in memory: %w", err)
 		}
 		if c.full {
 			break
 		}
 	}
-	return nil, nil
+	return nil
 }
 
-// addFrame adds the records of a frame in memory from an offset on.
-func (c *collector) addFrame(frame []byte, from shard.Offset) error {
-	h, err := parseFrameHeader(frame)
-	if err == nil {
-		err = c.add(&h, frame, from)
+// cached returns the parts of durable shares from the one that holds an offset on, those of one turn that the collector may
+// have room for, and the offset behind them. The offset is in the cache. The lock is held.
+func (l *logState) cached(from shard.Offset, c *collector) (parts []part, next shard.Offset) {
+	i := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > from })
+	most := min(turnBytes, 2*int64(c.bytes)) // encoded and counted sizes differ a little
+	for bytes := int64(0); i < len(l.cache) && l.cache[i].end <= l.durable; i++ {
+		r := l.cache[i]
+		k := 0
+		if r.base < from {
+			k = sort.Search(len(r.parts), func(k int) bool { return r.parts[k].base > from }) - 1
+		}
+		for ; k < len(r.parts); k++ {
+			p := &r.parts[k]
+			if len(parts) > 0 && (bytes+int64(len(p.frames)) > most || int64(p.base-from) >= int64(c.left) || len(parts) == turnParts) {
+				return parts, p.base
+			}
+			bytes += int64(len(p.frames))
+			parts = append(parts, *p)
+		}
+		next = r.end
 	}
-	if err != nil {
-		return fmt.Errorf("record in memory: %w", err)
+	return parts, next
+}
+
+// addFrames adds the records of frames in memory from an offset on, until the collector is full.
+func (c *collector) addFrames(frames []byte, from shard.Offset) error {
+	for len(frames) > 0 && !c.full {
+		h, err := parseFrameHeader(frames)
+		if err == nil && h.end() > from {
+			err = c.add(&h, frames, from)
+		}
+		if err != nil {
+			return err
+		}
+		frames = frames[h.length:]
 	}
 	return nil
+}
+
+// readPlaces collects the records of frames in the journal from an offset on, and returns the offset to go on at.
+func (l *logState) readPlaces(ctx context.Context, places []place, from shard.Offset, c *collector) (shard.Offset, error) {
+	l.e.metrics.fromJournal.Inc()
+	if err := l.e.turns.take(ctx); err != nil {
+		return 0, err
+	}
+	defer l.e.turns.give()
+	next := from
+	for len(places) > 0 && !c.full {
+		n, bytes := adjoining(places)
+		buf := make([]byte, bytes)
+		err := l.fetch(places[:n], buf, func(f *journalFile, b []byte, pos int64) (int, error) {
+			return turnReader{f.f, l.e.turns}.ReadAt(b, pos)
+		})
+		if err == nil {
+			err = c.addFrames(buf, from)
+		}
+		if err != nil {
+			return 0, err
+		}
+		next = places[n-1].end
+		places = places[n:]
+	}
+	return next, nil
 }
 
 // segmentOf returns the segment that holds an offset below flushed. The lock is held.
@@ -391,41 +411,103 @@ func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
 			return 0, l.errGone()
 		}
 		first := l.past(l.first)
-		at, seg, onDisk := l.find(millis)
+		f := l.find(millis)
 		l.mu.Unlock()
-		if !onDisk {
-			return at, nil
-		}
-		at, err := l.searchSegment(seg, millis)
-		if err != nil {
-			if l.movedOn(err, seg, seg.end-1) {
+		var err error
+		switch {
+		case f.seg.end > 0:
+			if f.at, err = l.searchSegment(f.seg, millis); err != nil && l.movedOn(err, f.seg, f.seg.end-1) {
 				continue
 			}
+		case f.place.end > 0:
+			if f.at, err = l.searchPlace(f.place, millis); errors.Is(err, errMoved) && !l.holdsPlace(f.place) {
+				continue
+			}
+		case f.frames != nil:
+			f.at = searchFrames(f.frames, millis, f.at)
+		}
+		if err != nil {
 			l.e.advise(err)
 			return 0, err
 		}
-		return max(at, first), nil
+		return max(f.at, first), nil
 	}
 }
 
-// find returns the offset of the first durable record whose time is not before millis, or the segment that holds
-// it. The lock is held.
-func (l *logState) find(millis int64) (at shard.Offset, seg segment, onDisk bool) {
-	if len(l.cache) == 0 || l.cache[0].base > l.first && l.cache[0].millis >= millis {
+// finding says where the first durable record is whose time is not before what was looked for: in the segment, the place or
+// the frames in memory, if one of them is there, else, or if it is not in the latter two, at an offset.
+type finding struct {
+	seg    segment
+	place  place
+	frames []byte
+	at     shard.Offset
+}
+
+// find looks for the first durable record whose time is not before millis. The lock is held.
+func (l *logState) find(millis int64) finding {
+	held, heldMillis := l.durable, int64(math.MaxInt64)
+	switch {
+	case len(l.left) > 0:
+		held, heldMillis = l.left[0].base, l.left[0].millis
+	case len(l.cache) > 0 && l.cache[0].end <= l.durable:
+		held, heldMillis = l.cache[0].base, l.cache[0].parts[0].millis
+	}
+	if held > l.first && heldMillis >= millis {
 		i := sort.Search(len(l.segments), func(i int) bool {
 			return l.segments[i].end > l.first && l.segments[i].lastMillis >= millis
 		})
 		if i < len(l.segments) {
-			return 0, l.segments[i], true
+			return finding{seg: l.segments[i]}
 		}
+		return finding{at: held}
 	}
-	i := sort.Search(len(l.cache), func(i int) bool {
-		return l.cache[i].end > l.durable || l.cache[i].newest() >= millis
-	})
-	if i == len(l.cache) || l.cache[i].end > l.durable {
-		return l.durable, segment{}, false
+	// The last place or part that begins before holds it, or else the next one begins with it.
+	i := sort.Search(len(l.left), func(i int) bool { return l.left[i].millis >= millis })
+	if i < len(l.left) {
+		if i == 0 {
+			return finding{at: l.left[0].base}
+		}
+		return finding{place: l.left[i-1], at: l.left[i].base}
 	}
-	return max(l.cache[i].since(millis), l.first), segment{}, false
+	durable := sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > l.durable })
+	k := sort.Search(durable, func(i int) bool { return l.cache[i].parts[0].millis >= millis })
+	after := l.durable
+	if k < durable {
+		after = l.cache[k].base
+	}
+	if k == 0 {
+		if n := len(l.left); n > 0 {
+			return finding{place: l.left[n-1], at: after}
+		}
+		return finding{at: after}
+	}
+	r := l.cache[k-1]
+	n := sort.Search(len(r.parts), func(i int) bool { return r.parts[i].millis >= millis })
+	if n < len(r.parts) {
+		after = r.parts[n].base
+	}
+	return finding{frames: r.parts[n-1].frames, at: after}
+}
+
+// searchFrames returns the offset of the first frame whose time is not before millis, or else.
+func searchFrames(frames []byte, millis int64, or shard.Offset) shard.Offset {
+	for len(frames) > 0 {
+		h := frameAt(frames)
+		if h.millis >= millis {
+			return h.base
+		}
+		frames = frames[h.length:]
+	}
+	return or
+}
+
+// searchPlace finds the first record of a place whose time is not before millis, or the place's end.
+func (l *logState) searchPlace(p place, millis int64) (shard.Offset, error) {
+	buf := make([]byte, p.bytes)
+	if err := l.fetch([]place{p}, buf, readDirect); err != nil {
+		return 0, err
+	}
+	return searchFrames(buf, millis, p.end), nil
 }
 
 // searchSegment finds the first record of a segment whose time is not before millis.

@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"runtime"
+
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // Who reads far behind the end can keep all processors busy, while those who write are woken for a moment only to queue
@@ -10,8 +12,8 @@ import (
 // small pieces of work, that no more than half of the processors do at one time, and after each whoever else is ready
 // to run goes first. What a reader near the end asks for is one piece from memory, and waits for no turn.
 const (
-	turnBytes   = 128 << 10
-	turnEntries = 256
+	turnBytes = 128 << 10
+	turnParts = 256
 )
 
 // readTurns holds an element for every turn that is being taken. Who waits gets one in the order of coming.
@@ -46,7 +48,7 @@ func (t readTurns) give() {
 // turnReader reads a file for somebody whose turn it is. While that waits for the disk, the turn is others': else a slow
 // disk would be asked for one thing at a time, and who reads from memory would wait for it, too.
 type turnReader struct {
-	file  *openFile
+	file  vfs.File
 	turns readTurns
 }
 

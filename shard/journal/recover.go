@@ -270,7 +270,7 @@ func (e *Engine) position(chain, found []foundBatch, s *snapshot) error {
 	for _, b := range chain {
 		f := b.file
 		if f.end == 0 {
-			f.start, f.generation = b.at, b.generation
+			f.start, f.generation = b.at-lsn(b.pos), b.generation
 		}
 		f.end = b.end()
 		j.current, j.pos, j.next = f, b.pos+b.padded(), b.end()
@@ -332,11 +332,12 @@ func (e *Engine) replay(chain []foundBatch) error {
 		if n, err := b.file.f.ReadAt(buf, b.pos); n < len(buf) {
 			return fmt.Errorf("read %s: %w", b.file.name, err)
 		}
-		where := leftFrame{file: uint32(slices.Index(e.journal.files, b.file)), pos: b.pos + batchHeaderBytes}
+		next := int64(batchHeaderBytes)
 		err := eachFrame(&b.batchHeader, buf, func(h frameHeader, frame []byte) error {
-			where.pos, where.length = where.pos+where.length, h.length
+			skip := next
+			next += h.length
 			if h.kind == frameRecords {
-				return e.replayRecords(&h, frame, b.at, where, find)
+				return e.replayRecords(&h, b.at, skip, find)
 			}
 			c, err := decodeChange(&h, frame[frameHeaderBytes:], find)
 			if err != nil || c == nil {
@@ -367,7 +368,8 @@ func (e *Engine) replay(chain []foundBatch) error {
 	return nil
 }
 
-func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where leftFrame, find func(uint64) *logState) error {
+// replayRecords leaves the records of a frame in the journal, where they can be read.
+func (e *Engine) replayRecords(h *frameHeader, at lsn, skip int64, find func(uint64) *logState) error {
 	l := find(h.log)
 	switch {
 	case l == nil && h.log < e.table.nextLog:
@@ -385,18 +387,26 @@ func (e *Engine) replayRecords(h *frameHeader, frame []byte, at lsn, where leftF
 		l.flushed = h.end()
 		return nil
 	}
-	var charge int64
-	if used := e.budget.used.Load(); used+h.length > e.opts.maxReplayed() {
-		where.base, where.end, where.millis = h.base, h.end(), h.millis
-		charge = l.leave(where, at)
-	} else {
-		// A copy, or one entry would keep a whole batch in memory that is not accounted for.
-		en := &entry{log: l, base: h.base, end: h.end(), millis: h.millis, at: at, buf: bytes.Clone(frame)}
-		l.cache = append(l.cache, en)
-		charge = en.charge()
-	}
-	l.unflushed += charge
-	e.budget.force(charge)
-	e.flusher.note(l, at, charge)
+	l.unflushed += h.length
+	e.flusher.note(l, at, h.length)
+	e.budget.force(l.replayed(h, at, skip))
 	return nil
+}
+
+// makeRoom moves to segments what was replayed, if the places of it take more memory than they may. On a full disk it
+// stays as it is: trims and deletes must still be possible.
+func (e *Engine) makeRoom() error {
+	f := e.flusher
+	if e.budget.used.Load() <= 2*e.opts.placesBytes || f.isFull.Load() {
+		return nil
+	}
+	err := f.removeFiles() // the segment that a log would go on with may be trimmed, and gone
+	if err == nil {
+		err = f.flushBefore(^lsn(0))
+	}
+	if isFullError(err) {
+		f.setFull(err)
+		return nil
+	}
+	return err
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -245,11 +244,18 @@ func TestTheDurablePositionPassesABatchOnlyWhenAllOfItIsKnown(t *testing.T) {
 	defer e.Close()
 	logs := openLogs(t, e, 3)
 	start := e.durable.Load()
+	held := logs[2].(*logState)
 	gate, syncing := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	syncs := 0
 	disk.Hook(func(c vfs.Call) error {
-		if c.Op == vfs.OpDatasync {
-			once.Do(func() { close(syncing); <-gate })
+		if c.Op == vfs.OpDatasync && c.Name == "/data/"+journalFileName(0) {
+			switch syncs++; syncs {
+			case 1:
+				close(syncing)
+				<-gate
+			case 2:
+				held.mu.Lock()
+			}
 		}
 		return nil
 	})
@@ -258,8 +264,6 @@ func TestTheDurablePositionPassesABatchOnlyWhenAllOfItIsKnown(t *testing.T) {
 	for _, l := range logs[1:] {
 		pending = append(pending, l.Append(t.Context(), []shard.Record{{Value: []byte("together")}}))
 	}
-	held := logs[2].(*logState)
-	held.mu.Lock()
 	close(gate)
 	err := logs[1].Wait(t.Context(), 0)
 	durable := e.durable.Load()

@@ -7,10 +7,11 @@ import (
 	"github.com/seed-462d9463/sluice/shard"
 )
 
-// Retention by size. Whenever the flusher seals a segment, and after Configure, it adds up what a log's segments take.
-// If the bound is kept without the oldest of them, they go, by a trim like any other: the new first offset is durable
-// in the journal before a file is unlinked. The flusher does not wait for it, since the committer may be waiting for
-// the flusher.
+// Retention by size. Whenever a log has grown by an eighth of its bound, when one of its segments is sealed, and after
+// Configure, the flusher adds up what its segments take, and its records in the journal. If the bound is kept without the
+// oldest of them, they go, by a trim like any other: the new first offset is durable in the journal before a file is
+// unlinked. The flusher does not wait for it, since the committer may be waiting for the flusher. What goes while it is
+// in the journal alone is never written to a segment.
 
 // Configure implements shard.Engine.
 func (e *Engine) Configure(_ context.Context, name string, settings shard.Settings) error {
@@ -47,7 +48,7 @@ func (l *logState) surplus() shard.Offset {
 	if bound <= 0 {
 		return l.first
 	}
-	over := -bound
+	over := l.unflushed - bound
 	for i := range l.segments {
 		if l.segments[i].end > l.first {
 			over += l.segments[i].diskBytes()
@@ -59,12 +60,41 @@ func (l *logState) surplus() shard.Offset {
 		if s.end <= l.first {
 			continue
 		}
-		if over -= s.diskBytes(); over < 0 || !s.sealed {
+		if over -= s.diskBytes(); over < 0 {
+			return before
+		}
+		if s.sealed {
+			before = s.end // the file of another one would not go
+		}
+	}
+	for i := range l.left {
+		if over -= int64(l.left[i].bytes); over < 0 {
+			return before
+		}
+		before = l.left[i].end
+	}
+	for _, r := range l.cache {
+		if r.end <= l.flushed {
+			continue
+		}
+		if over -= r.bytes; over < 0 || r.end > l.durable {
 			break
 		}
-		before = s.end
+		before = r.end
 	}
 	return before
+}
+
+// grow takes note that so many bytes have become durable. The lock is held.
+func (l *logState) grow(n int64) {
+	bound := l.settings.RetentionBytes
+	if bound <= 0 {
+		return
+	}
+	if l.grown += n; l.grown >= bound/8 {
+		l.grown = 0
+		l.e.flusher.tooBig(l)
+	}
 }
 
 // tooBig has a log, whose lock may be held, looked at in the next round of work.
@@ -95,8 +125,7 @@ func (f *flusher) shrink(l *logState) {
 		return
 	}
 	c := trimChange{log: l, before: before}
-	en := &entry{buf: controlFrame(c, f.e.journal)}
-	en.apply = func(err error) {
+	queued := &queuedChange{frame: controlFrame(c, f.e.journal), apply: func(err error) {
 		l.mu.Lock()
 		l.shrinking = false
 		l.mu.Unlock()
@@ -105,8 +134,8 @@ func (f *flusher) shrink(l *logState) {
 			return
 		}
 		l.trim(before, bySize)
-	}
-	if err := f.e.queue.push(en); err != nil {
-		en.apply(err)
+	}}
+	if err := f.e.queue.push(queued); err != nil {
+		queued.apply(err)
 	}
 }

@@ -1,14 +1,14 @@
 package journal
 
-// A small append's entry and frame lie in memory that they share with those that come after it in the same log: two
-// thirds of what an append of a few hundred bytes costs would otherwise be the allocator's and the garbage collector's
-// work. Only one log's share: its entries leave the cache in order, and so the memory is free again when the last one
-// of a slab has gone. Who keeps a record keeps its slab, no more than slabBytes.
+// Small appends of one log lie in memory that they share with those that come after: two thirds of what an append of a few
+// hundred bytes costs would otherwise be the allocator's and the garbage collector's work. Only one log's share: its shares
+// leave the cache in order, and so the memory is free again when the last one of a slab has gone. Who keeps a record
+// keeps its slab, no more than slabBytes.
 //
 // A slab is for as many appends as came in the last slabMillis at most: a log with little to do has one for each.
 const (
-	slabBytes   = 28 << 10 // a size that the allocator has ready; 32 KiB are a big piece to it
-	slabEntries = 64
+	slabBytes   = 28 << 10 // a size that the allocator has ready; 32 KiB are a big part to it
+	slabAppends = 64
 	// slabFrame is the longest frame that lies in a slab. It is encoded under the log's lock.
 	slabFrame = 2 << 10
 	// slabMillis is how soon a slab must be used up for the next one to be twice as big.
@@ -17,29 +17,35 @@ const (
 
 // slab is what is left for the next appends of one log. Its lock guards it.
 type slab struct {
-	entries []entry
+	pending []pending
 	frames  []byte // of length 0; the capacity is what is left
-	begun   int64  // when the entries were made, in milliseconds
+	begun   int64  // when pending was made, in milliseconds
 	size    int    // for how many
 }
 
-// carve returns an entry with room for a small frame. now is in milliseconds.
-func (s *slab) carve(log *logState, size int, now int64) *entry {
-	if len(s.entries) == 0 {
+// carve returns the memory for an append. now is in milliseconds.
+func (s *slab) carve(now int64) *pending {
+	if len(s.pending) == 0 {
 		if age := now - s.begun; age >= 0 && age < slabMillis {
-			s.size = min(max(2*s.size, 1), slabEntries)
+			s.size = min(max(2*s.size, 1), slabAppends)
 		} else {
 			s.size = 1
 		}
 		s.begun = now
-		s.entries = make([]entry, s.size)
+		s.pending = make([]pending, s.size)
 	}
+	p := &s.pending[0]
+	s.pending = s.pending[1:]
+	return p
+}
+
+// room returns room for a small frame, right behind the one before where there is some. Whoever has the one before may
+// grow it to take this one in.
+func (s *slab) room(size int) []byte {
 	if cap(s.frames) < size {
-		s.frames = make([]byte, 0, max(size, min(len(s.entries)*size, slabBytes)))
+		s.frames = make([]byte, 0, max(size, min((len(s.pending)+1)*size, slabBytes)))
 	}
-	en := &s.entries[0]
-	s.entries = s.entries[1:]
-	en.log, en.buf = log, s.frames[:0:size]
+	buf := s.frames[:0]
 	s.frames = s.frames[size:size]
-	return en
+	return buf
 }

@@ -11,43 +11,50 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-func TestABusyLogsEntriesShareMemoryAndAnIdleOnesDoNot(t *testing.T) {
-	l := &logState{}
+func TestABusyLogsAppendsShareMemoryAndAnIdleOnesDoNot(t *testing.T) {
 	var s slab
-	for i := range 200 {
-		en := s.carve(l, 100, 1000)
-		if en.log != l || len(en.buf) != 0 || cap(en.buf) != 100 {
-			t.Fatalf("entry %d: %d of %d bytes", i, len(en.buf), cap(en.buf))
-		}
+	for range 200 {
+		s.carve(1000)
 	}
-	if s.size != slabEntries {
+	if s.size != slabAppends {
 		t.Errorf("a busy log's slab is for %d", s.size)
 	}
-	for i := range int64(slabEntries + 3) { // what is left of the last one, and then one by one
-		s.carve(l, 100, 1000+i*slabMillis)
+	for i := range int64(slabAppends + 3) { // what is left of the last one, and then one by one
+		s.carve(1000 + i*slabMillis)
 	}
 	if s.size != 1 {
 		t.Errorf("an idle log's slab is for %d", s.size)
 	}
-	s.carve(l, 100, 0) // a clock that was set back
-	if s.carve(l, 100, 0); s.size > 2 {
+	s.carve(0) // a clock that was set back
+	if s.carve(0); s.size > 2 {
 		t.Errorf("after the clock was set back a slab is for %d", s.size)
 	}
 }
 
-func TestFramesOfASlabDoNotOverlap(t *testing.T) {
+func TestFramesOfASlabDoNotOverlapAndLieTogether(t *testing.T) {
 	var s slab
-	var entries []*entry
+	var all share
 	sizes := []int{100, slabFrame, 57, 900}
+	var want []byte
 	for i := range 1000 {
-		en := s.carve(nil, sizes[i%len(sizes)], 1000)
-		en.buf = append(en.buf, bytes.Repeat([]byte{byte(i)}, cap(en.buf))...)
-		entries = append(entries, en)
+		s.carve(1000)
+		size := sizes[i%len(sizes)]
+		buf := append(s.room(size), bytes.Repeat([]byte{byte(i)}, size)...)
+		want = append(want, buf...)
+		all.add(&frameHeader{base: shard.Offset(i), count: 1}, buf)
 	}
-	for i, en := range entries {
-		if want := bytes.Repeat([]byte{byte(i)}, sizes[i%len(sizes)]); !bytes.Equal(en.buf, want) {
-			t.Fatalf("entry %d holds another's bytes", i)
-		}
+	var got []byte
+	for _, p := range all.parts {
+		got = append(got, p.frames...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("a frame holds another's bytes")
+	}
+	if n := len(all.parts); n > 2*len(want)/slabBytes {
+		t.Errorf("%d bytes lie in %d parts", len(want), n)
+	}
+	if all.bytes != int64(len(want)) || all.frames != 1000 || all.end != 1000 {
+		t.Errorf("%d bytes, %d frames, to %d", all.bytes, all.frames, all.end)
 	}
 }
 

@@ -170,18 +170,17 @@ func controlFrame(c change, j *journal) []byte {
 // after ctx has ended.
 func (e *Engine) changeThen(ctx context.Context, c change, done func()) error {
 	outcome := make(chan error, 1)
-	en := &entry{buf: controlFrame(c, e.journal)}
-	en.apply = func(err error) {
+	queued := &queuedChange{frame: controlFrame(c, e.journal), apply: func(err error) {
 		if err == nil {
 			c.apply(e)
 		}
 		done()
 		outcome <- err
-	}
+	}}
 	if mutant.Any() {
 		e.mutateChange(c)
 	}
-	if err := e.queue.push(en); err != nil {
+	if err := e.queue.push(queued); err != nil {
 		done()
 		return err
 	}

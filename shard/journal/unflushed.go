@@ -2,6 +2,7 @@ package journal
 
 import (
 	"container/heap"
+	"sort"
 	"time"
 )
 
@@ -28,6 +29,10 @@ func (h *logHeap) Pop() any {
 	return l
 }
 
+// Moving records to segments is put off until something needs it: for each byte that it writes the disk has written one
+// already, and what is trimmed or deleted before need never be written again. What needs it: the journal, which is about to
+// be full, and the memory that the places of records in it take.
+
 // note takes in newly durable bytes of a log, whose lock is held.
 func (f *flusher) note(l *logState, at lsn, bytes int64) {
 	f.mu.Lock()
@@ -37,25 +42,27 @@ func (f *flusher) note(l *logState, at lsn, bytes int64) {
 		l.since = at
 		heap.Push(&f.heap, l)
 	}
-	if l.unflushed >= flushBytes && !l.ready {
-		l.ready = true
-		f.ready = append(f.ready, l)
+}
+
+// leave takes in that so many more places are in memory.
+func (f *flusher) leave(places int) {
+	f.mu.Lock()
+	f.places += places
+	f.mu.Unlock()
+}
+
+// noteBatch wakes the flusher if it has something to do.
+func (f *flusher) noteBatch(now time.Time) {
+	f.mu.Lock()
+	due := f.e.marks.old(now) || f.e.opts.eager || f.crowded() || len(f.trims)+len(f.doomed)+len(f.oversized) > 0
+	f.mu.Unlock()
+	if due || f.journalLow() {
+		signal(f.kicked)
 	}
 }
 
-// noteBatch wakes the flusher if the last batch brought enough, or a mark is due.
-func (f *flusher) noteBatch(now time.Time) {
-	f.mu.Lock()
-	due := f.e.marks.old(now) || f.e.opts.eager || len(f.ready) > 0 || f.unflushed > f.e.opts.CacheBytes/8*5 || len(f.trims)+len(f.doomed) > 0
-	f.mu.Unlock()
-	if due {
-		signal(f.kicked)
-		return
-	}
-	if _, waiting := f.e.budget.state(); waiting || f.journalLow() {
-		signal(f.kicked)
-	}
-}
+// crowded tells whether the places take too much memory. The lock is held.
+func (f *flusher) crowded() bool { return int64(f.places)*placeCharge > f.e.opts.placesBytes }
 
 // trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its entries
 // need no flush any more.
@@ -81,58 +88,49 @@ func (f *flusher) dropped(l *logState, unflushed int64) {
 
 // requeue puts the log, whose lock is held, where it belongs in the heap. Both locks are held.
 func (f *flusher) requeue(l *logState) {
-	var oldest *entry
-	if i := l.unflushedAt(); i < len(l.cache) && l.cache[i].end <= l.durable {
-		oldest = l.cache[i]
-	}
+	since, some := l.oldestUnflushed()
 	switch {
-	case oldest == nil && l.heapAt > 0:
+	case !some && l.heapAt > 0:
 		heap.Remove(&f.heap, l.heapAt-1)
-	case oldest != nil && l.heapAt > 0:
-		l.since = oldest.at
+	case some && l.heapAt > 0:
+		l.since = since
 		heap.Fix(&f.heap, l.heapAt-1)
-	case oldest != nil:
-		l.since = oldest.at
+	case some:
+		l.since = since
 		heap.Push(&f.heap, l)
 	}
 }
 
-// waiting returns the charge of all unflushed entries.
+// oldestUnflushed returns the LSN of the first durable batch with records that are not flushed. The lock is held.
+func (l *logState) oldestUnflushed() (at lsn, some bool) {
+	if len(l.left) > 0 {
+		return l.left[0].at, true
+	}
+	if i := l.unflushedAt(); i < len(l.cache) && l.cache[i].end <= l.durable {
+		return l.cache[i].at, true
+	}
+	return 0, false
+}
+
+// unflushedAt returns the index of the first share in the cache that is not flushed. The lock is held.
+func (l *logState) unflushedAt() int {
+	return sort.Search(len(l.cache), func(i int) bool { return l.cache[i].end > l.flushed })
+}
+
+// waiting returns the bytes of all that is not flushed.
 func (f *flusher) waiting() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.unflushed
 }
 
-// unflushedAt returns the index of the first entry that is not flushed. The log's lock is held.
-func (l *logState) unflushedAt() int {
-	n := len(l.cache)
-	for lo := 0; lo < n; {
-		mid := (lo + n) / 2
-		if l.cache[mid].flushed {
-			lo = mid + 1
-		} else {
-			n = mid
-		}
-	}
-	return n
-}
-
-// flushDue flushes the logs that have enough, and as many old ones as the cache needs, but no longer than until the journal
-// should be emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits
-// would have to wait for all of it.
+// flushDue flushes the oldest records for as long as memory needs it, but no longer than until the journal should be
+// emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits would have
+// to wait for all of it.
 func (f *flusher) flushDue() error {
-	for l := f.nextReady(); l != nil; l = f.nextReady() {
-		if err := f.flushLog(l); err != nil {
-			return f.again(l, err)
-		}
-		if f.journalLow() {
-			return nil
-		}
-	}
 	// Whether a disk that was full has room again, a write must show.
 	for l := f.oldestDue(f.isFull.Load()); l != nil; l = f.oldestDue(false) {
-		if err := f.flushLog(l); err != nil {
+		if err := f.flushLog(l, lsn(f.e.durable.Load())); err != nil {
 			return err
 		}
 		if f.journalLow() {
@@ -142,51 +140,17 @@ func (f *flusher) flushDue() error {
 	return nil
 }
 
-// nextReady takes a log that has enough; nil if there is none.
-func (f *flusher) nextReady() *logState {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.ready) == 0 {
-		f.ready = nil
-		return nil
-	}
-	l := f.ready[0]
-	f.ready = f.ready[1:]
-	l.ready = false
-	return l
-}
-
-// oldestDue returns the log with the oldest unflushed entry, if the cache needs it flushed, or if any is wanted.
+// oldestDue returns the log with the oldest unflushed records, if memory needs them flushed, or if any is wanted.
 func (f *flusher) oldestDue(anyway bool) *logState {
-	_, waiting := f.e.budget.state()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.heap) > 0 && (anyway || waiting || f.e.opts.eager || f.unflushed > f.e.opts.CacheBytes/2) {
+	if len(f.heap) > 0 && (anyway || f.e.opts.eager || f.crowded()) {
 		return f.heap[0]
 	}
 	return nil
 }
 
-// moreDue tells whether flushDue has left something.
-func (f *flusher) moreDue() bool {
-	f.mu.Lock()
-	ready := len(f.ready) > 0
-	f.mu.Unlock()
-	return ready || f.oldestDue(false) != nil
-}
-
-// again puts a log back that could not be flushed.
-func (f *flusher) again(l *logState, err error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !l.ready {
-		l.ready = true
-		f.ready = append(f.ready, l)
-	}
-	return err
-}
-
-// flushBefore flushes all logs that have entries before an LSN.
+// flushBefore flushes all records that lie before an LSN.
 func (f *flusher) flushBefore(at lsn) error {
 	for {
 		f.mu.Lock()
@@ -198,7 +162,7 @@ func (f *flusher) flushBefore(at lsn) error {
 		if l == nil {
 			return nil
 		}
-		if err := f.flushLog(l); err != nil {
+		if err := f.flushLog(l, at); err != nil {
 			return err
 		}
 	}

@@ -26,7 +26,8 @@ func TestARemovedSegmentIsNotKeptOpenBecauseItWasOnItsWayToTheDisk(t *testing.T)
 		}
 		return nil
 	})
-	e := mustOpen(t, Options{FS: disk, Dir: "/data", Logger: quiet(), Config: Config{JournalFiles: 2}})
+	e := mustOpen(t, Options{FS: disk, Dir: "/data", Logger: quiet(), MaxAppendBytes: minChunk, placesBytes: 1,
+		Config: Config{JournalFiles: 2, CacheBytes: 4 * minChunk}})
 	if err := e.Create(ctx, "a", 1); err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +36,10 @@ func TestARemovedSegmentIsNotKeptOpenBecauseItWasOnItsWayToTheDisk(t *testing.T)
 		t.Fatal(err)
 	}
 	<-grown // which ends with a checkpoint, and there is no other until the journal is full
-	if _, err := l.Append(ctx, []shard.Record{{Value: make([]byte, flushBytes)}}).Wait(ctx); err != nil {
-		t.Fatal(err)
+	for range 6 { // more than the cache holds
+		if _, err := l.Append(ctx, []shard.Record{{Value: make([]byte, minChunk-1024)}}).Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	<-sent
 	if err := e.Delete(ctx, "a"); err != nil {

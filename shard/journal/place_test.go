@@ -42,18 +42,12 @@ func roomyOptions(fs vfs.FS) Options {
 	}}
 }
 
-// leftIn counts the entries of a log that are left in the journal.
+// leftIn returns the places of a log in the journal.
 func leftIn(l shard.Log) int {
 	s := l.(*logState)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
-	for _, en := range s.cache {
-		if en.left {
-			n++
-		}
-	}
-	return n
+	return len(s.left)
 }
 
 func readsAs(t *testing.T, l shard.Log, want [][]byte, perRead int) {
@@ -133,10 +127,10 @@ func findsTimes(t *testing.T, l shard.Log, records int) {
 
 func TestAStartNeedsNoMoreMemoryThanIsSetHoweverSmallTheRecordsAre(t *testing.T) {
 	const logs, each = 3, 300
-	for _, together := range []int64{0, 1} { // frames that share an entry, and each for itself: then places alone are too much
+	for _, most := range []int64{0, 4 << 10} { // enough for all places, and not
 		mem, values := killedWithFullJournal(t, logs, each)
 		opts := roomyOptions(mem)
-		opts.leftBytes = together
+		opts.placesBytes = most
 		if err := opts.complete(); err != nil {
 			t.Fatal(err)
 		}
@@ -144,19 +138,20 @@ func TestAStartNeedsNoMoreMemoryThanIsSetHoweverSmallTheRecordsAre(t *testing.T)
 		if err := e.prepare(); err != nil {
 			t.Fatal(err)
 		}
-		charged, moved := int64(0), 0
+		places, moved := 0, 0
 		for _, l := range e.table.all() {
-			charged += charges(l.cache)
+			places += len(l.left)
 			moved += len(l.segments)
 		}
-		if used, _ := e.budget.state(); used != charged || used > opts.CacheBytes+leftCharge+4<<10 {
-			t.Errorf("%d bytes are charged, %d counted, %d allowed", used, charged, opts.CacheBytes)
+		if used, _ := e.budget.state(); used != int64(places)*placeCharge || used > 2*opts.placesBytes+placeCharge {
+			t.Errorf("%d bytes are charged for %d places, %d allowed", used, places, 2*opts.placesBytes)
 		}
-		if (moved > 0) != (together == 1) {
-			t.Errorf("with %d bytes an entry %d segments were written", together, moved)
+		if (moved > 0) != (most > 0) {
+			t.Errorf("with %d bytes for places %d segments were written", most, moved)
 		}
 		for i, l := range e.table.all() {
 			readsAs(t, l, values[i], 100)
+			findsTimes(t, l, len(values[i]))
 		}
 		if err := e.release(); err != nil {
 			t.Fatal(err)
@@ -171,56 +166,72 @@ func TestAStartNeedsNoMoreMemoryThanIsSetHoweverSmallTheRecordsAre(t *testing.T)
 	}
 }
 
-func TestAStartKeepsNoMoreInMemoryThanItsShareAndWritesNoSegments(t *testing.T) {
-	const logs, each = 3, 300 // less than what gets a log to its segment
-	mem, values := killedWithFullJournal(t, logs, each)
-	opts := roomyOptions(mem)
-	if err := opts.complete(); err != nil {
-		t.Fatal(err)
-	}
-	// As Open does it, up to where the flusher would begin.
-	e := newEngine(opts)
-	if err := e.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	held, left := int64(0), 0
-	for _, l := range e.table.all() {
-		for _, en := range l.cache {
-			if !en.left {
-				held += en.charge()
-			}
-		}
-		left += leftIn(l)
-		if len(l.segments) > 0 {
-			t.Errorf("%s has been written to segments", l)
-		}
-	}
-	if held > opts.CacheBytes/2+4<<10 || left == 0 {
-		t.Errorf("%d bytes are in memory, %d entries are left in the journal", held, left)
-	}
-	for i, l := range e.table.all() {
-		readsAs(t, l, values[i], 100)
-	}
-
-	for i, l := range e.table.all() {
-		findsTimes(t, l, len(values[i]))
-	}
-
-	// A frame that is somewhere else is never taken for the one that is looked for.
+func TestFramesThatAreSomewhereElseAreNeverTakenForThoseThatAreLookedFor(t *testing.T) {
+	mem, _ := killedWithFullJournal(t, 2, 10)
+	e := mustOpen(t, roomyOptions(mem))
+	defer e.Close()
 	l := e.table.all()[0]
-	i := slices.IndexFunc(l.cache, func(en *entry) bool { return en.left })
-	mine := l.cache[i]
-	other := &entry{log: l, left: true, buf: l.cache[i+1].buf, base: mine.base, end: mine.end, millis: mine.millis, at: mine.at}
-	err := other.frames(0, func(leftFrame, []byte) (bool, error) { return true, nil })
-	if !errors.Is(err, errMoved) {
-		t.Errorf("another frame was taken: %v", err)
+	mine, next := l.left[0], l.left[1]
+	for name, other := range map[string]place{
+		"another place of the log":  {base: mine.base, end: mine.end, at: next.at, skip: next.skip, bytes: next.bytes},
+		"another log's":             e.table.all()[1].left[0],
+		"the middle of a frame":     {base: mine.base, end: mine.end, at: mine.at, skip: mine.skip + 1, bytes: mine.bytes},
+		"less than there should be": {base: mine.base, end: mine.end + 1, at: mine.at, skip: mine.skip, bytes: mine.bytes},
+		"no file":                   {base: mine.base, end: mine.end, at: 1 << 40, skip: mine.skip, bytes: mine.bytes},
+	} {
+		err := l.fetch([]place{other}, make([]byte, other.bytes), readDirect)
+		var damage *shard.CorruptError
+		if !errors.Is(err, errMoved) || !errors.As(err, &damage) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	l.cache[i] = other
+	l.left[0] = place{base: mine.base, end: mine.end, at: next.at, skip: next.skip, bytes: next.bytes}
 	var damage *shard.CorruptError
-	if _, err := l.Read(t.Context(), other.base, shard.Limit{Records: 1}); !errors.As(err, &damage) {
+	if _, err := l.Read(t.Context(), mine.base, shard.Limit{Records: 1}); !errors.As(err, &damage) {
 		t.Errorf("got %v", err)
 	}
-	if err := e.release(); err != nil {
+	l.left[0] = mine
+	readOne, err := l.Read(t.Context(), mine.base, shard.Limit{Records: 1})
+	if err != nil || len(readOne) != 1 {
+		t.Errorf("%d records, %v", len(readOne), err)
+	}
+}
+
+// What does not fit into memory is in the journal, and read and found there, trimmed there, and goes to segments only when
+// the journal is full.
+func TestRecordsThatLeaveTheCacheAreReadFromTheJournal(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := roomyOptions(mem)
+	e := mustOpen(t, opts)
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	values := fill(t, l, 700)
+	s := l.(*logState)
+	if leftIn(l) == 0 || len(s.segments) > 0 {
+		t.Fatalf("%d places, %d segments", leftIn(l), len(s.segments))
+	}
+	for _, perRead := range []int{1, 7, 1000} {
+		readsAs(t, l, values, perRead)
+	}
+	findsTimes(t, l, len(values))
+	const gone = 200
+	if err := l.Trim(t.Context(), gone); err != nil {
 		t.Fatal(err)
+	}
+	got, err := l.Read(t.Context(), 0, shard.Limit{Records: 1})
+	if err != nil || len(got) != 1 || got[0].Offset != gone || !slices.Equal(got[0].Value, values[gone]) {
+		t.Fatalf("after the trim: %d records, %v", len(got), err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, opts)
+	defer e.Close()
+	l = mustLog(t, e, "a")
+	if first, next := l.Bounds(); first != gone || int(next) != len(values) {
+		t.Errorf("records from %d to %d", first, next)
+	}
+	if n := e.table.all()[0].segments[0].base; n < gone {
+		t.Errorf("a segment begins at %d, though all before %d was trimmed", n, gone)
 	}
 }

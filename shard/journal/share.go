@@ -1,0 +1,125 @@
+package journal
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+)
+
+const (
+	// shareOverhead is what a share counts for in the cache bound beside its frames.
+	shareOverhead = 256
+	// appendOverhead is what an append counts for, beside its frame, until it is durable.
+	appendOverhead = 96
+)
+
+// share is what one log has in one batch: the frames of appends that follow one another. It is there from when the first
+// of them is queued until it leaves the cache.
+type share struct {
+	log   *logState
+	batch atomic.Pointer[batch] // another one when its own is broken up; set before that one's done is closed
+	err   error                 // set before the batch's done is closed
+
+	// What follows is guarded by log.mu, and changes but for parts no more when the batch has been closed.
+	parts  []part // nil when it has left the cache
+	base   shard.Offset
+	end    shard.Offset
+	frames int
+	bytes  int64 // of the frames
+	charge int64 // what it counts for in the cache bound
+
+	at   lsn   // of its batch; set when that is written
+	skip int64 // from there to its first frame
+}
+
+// part is a part of a share: frames back to back in one part of memory.
+type part struct {
+	base   shard.Offset
+	millis int64 // of the first frame
+	frames []byte
+}
+
+// add adds a frame behind the others. buf may lie right behind the last one in the same memory.
+func (s *share) add(h *frameHeader, buf []byte) {
+	s.end = h.end()
+	s.frames++
+	s.bytes += int64(len(buf))
+	s.charge += int64(len(buf)) + appendOverhead
+	if n := len(s.parts); n > 0 {
+		last := &s.parts[n-1]
+		if k := len(last.frames); cap(last.frames)-k >= len(buf) && &last.frames[:k+1][k] == &buf[0] {
+			last.frames = last.frames[:k+len(buf)]
+			return
+		}
+	}
+	s.parts = append(s.parts, part{h.base, h.millis, buf})
+}
+
+// settle lets a durable share count for what it takes in the cache, and returns what that is less than before.
+func (s *share) settle() (freed int64) {
+	freed = s.charge - s.bytes - shareOverhead
+	s.charge -= freed
+	return freed
+}
+
+// ordinary tells whether the share is refused when the disk is full.
+func (s *share) ordinary() bool { return !s.log.essential.Load() }
+
+// places returns where the share is in the journal.
+func (s *share) places(to []place) []place {
+	pos := s.skip
+	for i := 0; i < len(s.parts); {
+		first := s.parts[i]
+		p := place{base: first.base, end: s.end, millis: first.millis, at: s.at, skip: uint32(pos)}
+		for i < len(s.parts) && (p.bytes == 0 || int64(p.bytes)+int64(len(s.parts[i].frames)) <= s.log.e.opts.placeBytes) {
+			p.bytes += uint32(len(s.parts[i].frames))
+			i++
+		}
+		if i < len(s.parts) {
+			p.end = s.parts[i].base
+		}
+		pos += int64(p.bytes)
+		to = append(to, p)
+	}
+	return to
+}
+
+// pending is the outcome of an append.
+type pending struct {
+	share  *share
+	first  shard.Offset
+	millis int64
+}
+
+// Wait implements shard.Pending.
+func (p *pending) Wait(ctx context.Context) (shard.Appended, error) {
+	for b := p.share.batch.Load(); ; {
+		if err := b.wait(ctx); err != nil {
+			return shard.Appended{}, err
+		}
+		now := p.share.batch.Load()
+		if now == b {
+			break
+		}
+		b = now
+	}
+	if p.share.err != nil {
+		return shard.Appended{}, p.share.err
+	}
+	return shard.Appended{First: p.first, Time: time.UnixMilli(p.millis).UTC()}, nil
+}
+
+// failedPending is an Append that never got into the queue.
+type failedPending struct{ err error }
+
+func (p failedPending) Wait(context.Context) (shard.Appended, error) {
+	return shard.Appended{}, p.err
+}
+
+// queuedChange is a change of the table on its way to the journal.
+type queuedChange struct {
+	frame []byte
+	apply func(error) // called once, when it is durable or has failed
+}
