@@ -20,11 +20,16 @@ type appends struct {
 const (
 	bareName   = "bare recycled journal"
 	twiceName  = "the same, and write-behind to segments"
-	engineName = "engine"
+	engineName = "engine, 256 MiB retained"
+	allName    = "engine, everything retained"
 )
 
-// settleBytes is once around the journal, and a little more.
-const settleBytes = 5 * 64 << 20
+const (
+	// settleBytes is once around the engine's journal, and a little more.
+	settleBytes = 17 * 64 << 20
+	// keptBytes is what is retained where records go before they would be moved from the journal.
+	keptBytes = 256 << 20
+)
 
 // appendMatrix has every number of writers with every size of records.
 func appendMatrix() (all []scenario) {
@@ -45,11 +50,12 @@ func (a appends) scenario() scenario {
 		unit: "records/s",
 	}
 	sc.prepare = func(_ context.Context, s *stage) ([]contestant, error) {
-		of := func(name, what string) contestant {
-			return worked(s, name, worker.Task{What: what, Writers: a.writers, Size: a.size, Logs: a.logs, Settle: settleBytes})
+		of := func(name, what string, keep int64) contestant {
+			return worked(s, name, worker.Task{What: what, Writers: a.writers, Size: a.size, Logs: a.logs, Keep: keep, Settle: settleBytes})
 		}
 		return []contestant{
-			of(bareName, worker.AppendBare), of(twiceName, worker.AppendTwice), of(engineName, worker.AppendEngine),
+			of(bareName, worker.AppendBare, 0), of(engineName, worker.AppendEngine, keptBytes),
+			of(twiceName, worker.AppendTwice, 0), of(allName, worker.AppendEngine, 0),
 		}, nil
 	}
 	sc.budgets = []budget{{contestant: engineName, what: "share of the bare journal's records/s", least: 0.8,

@@ -71,7 +71,11 @@ func (t Task) appender(ctx context.Context) (appender, error) {
 		r, err := baseline.OpenRecycled(vfs.OS(), t.Dir, t.Logs)
 		return bare{r}, err
 	default:
-		return openEngine(ctx, t.Dir, t.Logs)
+		e, err := openEngine(ctx, t.Dir, t.Logs)
+		if err != nil || t.Keep == 0 {
+			return e, err
+		}
+		return e, e.Configure(ctx, topic, shard.Settings{RetentionBytes: t.Keep / int64(t.Logs)})
 	}
 }
 

@@ -33,6 +33,7 @@ type Task struct {
 	Segments int           `json:"segments"` // of each log
 	Total    int64         `json:"total"`    // bytes that are there to be read
 	Rate     int           `json:"rate"`     // records a second
+	Keep     int64         `json:"keep"`     // bytes that are retained of all logs; 0: all
 	Settle   int64         `json:"settle"`   // bytes appended before anything is measured
 	Readers  int           `json:"readers"`
 	Cold     bool          `json:"cold"` // drop the page cache before each round of the readers

@@ -73,12 +73,23 @@ func (f *flusher) checkpointDue() error {
 	return f.checkpoint()
 }
 
+// fewJournalFiles is how many journal files there may be wherever they fit. For another one a disk must have as much as
+// spareFiles of them free: a journal that is a burden to it is not worth its gain.
+const (
+	fewJournalFiles = 4
+	spareFiles      = 16
+)
+
 // addJournalFile makes one more journal file. Before it is used, a snapshot says that it exists, so that its loss
 // would be noticed.
 func (f *flusher) addJournalFile(i int) error {
 	free, err := f.e.opts.FS.Free(f.e.opts.Dir)
-	if err == nil && free < f.e.opts.MinFreeBytes+f.e.opts.JournalFileBytes {
-		return errFull{fmt.Errorf("%d bytes are free", free)}
+	need := f.keep() + f.e.opts.JournalFileBytes
+	if i >= fewJournalFiles {
+		need += (spareFiles - 1) * f.e.opts.JournalFileBytes
+	}
+	if err == nil && free < need {
+		return errFull{fmt.Errorf("%d bytes are free, %d needed", free, need)}
 	}
 	file, err := createJournalFile(f.e.opts.FS, f.e.opts.Dir, i, f.e.opts.JournalFileBytes)
 	if err != nil {

@@ -35,7 +35,7 @@ func TestARemovedSegmentIsNotKeptOpenBecauseItWasOnItsWayToTheDisk(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-grown // which ends with a checkpoint, and there is no other until the journal is full
+	<-grown       // which ends with a checkpoint, and there is no other until the journal is full
 	for range 6 { // more than the cache holds
 		if _, err := l.Append(ctx, []shard.Record{{Value: make([]byte, minChunk-1024)}}).Wait(ctx); err != nil {
 			t.Fatal(err)
