@@ -37,8 +37,9 @@ func (h *batchHeader) end() lsn { return h.at + lsn(h.padded()) }
 
 func alignUp(n int64) int64 { return (n + blockBytes - 1) &^ (blockBytes - 1) }
 
-// seal completes a batch: buf has room for the header, the frames and zeros up to a whole block.
-func (h *batchHeader) seal(buf []byte) {
+// seal completes a batch: the header goes to the beginning of buf, behind which are the first frames, if not all, and
+// the others follow in pieces.
+func (h *batchHeader) seal(buf []byte, pieces ...[]byte) {
 	le := binary.LittleEndian
 	le.PutUint32(buf, batchMagic)
 	le.PutUint16(buf[8:], batchVersion)
@@ -51,7 +52,11 @@ func (h *batchHeader) seal(buf []byte) {
 	le.PutUint32(buf[48:], uint32(h.length))
 	le.PutUint32(buf[52:], 0)
 	le.PutUint64(buf[56:], h.epoch)
-	le.PutUint32(buf[4:], crc32.Checksum(buf[8:h.length], castagnoli))
+	sum := crc32.Checksum(buf[8:min(int64(len(buf)), h.length)], castagnoli)
+	for _, piece := range pieces {
+		sum = crc32.Update(sum, castagnoli, piece)
+	}
+	le.PutUint32(buf[4:], sum)
 }
 
 var errNoBatch = errors.New("no batch begins here")

@@ -25,39 +25,58 @@ import (
 // there, since nothing was freed. The segments may be longer than the snapshot says; the surplus does not
 // count and is written again.
 
-// journalLow tells whether journal files should be freed now, so that the committer will not have to wait.
-func (f *flusher) journalLow() bool {
-	s := f.e.journal.fill()
-	return s.old && s.free <= (s.files-1)/3 || f.wantsFile(s)
+// journalLow tells whether the journal should get more free files now, so that the committer will not have to wait.
+func (f *flusher) journalLow() bool { return f.isLow(f.e.journal.fill()) }
+
+func (f *flusher) isLow(s journalFill) bool {
+	return s.free <= (s.files-1)/3 && (s.old || f.mayGrow(s))
 }
 
-// wantsFile tells whether it is time for another journal file.
-func (f *flusher) wantsFile(s journalFill) bool {
-	return s.free == 0 && s.files < f.e.opts.JournalFiles && !f.fewFiles.Load()
+// mayGrow tells whether there may be another journal file.
+func (f *flusher) mayGrow(s journalFill) bool {
+	return s.files < f.e.opts.JournalFiles && !f.fewFiles.Load()
 }
 
-// checkpointDue makes room in the journal if there is little.
+// needed returns the position before which nothing in the journal is needed, going by what is flushed.
+func (f *flusher) needed() lsn {
+	// In this order: what lies before the durable position is in the heap already.
+	at := lsn(f.e.durable.Load())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.heap) > 0 && !mutant.On(mutant.CheckpointAtEnd) {
+		at = min(at, f.heap[0].since)
+	}
+	return at
+}
+
+// checkpointDue makes room in the journal if there is little: by a checkpoint alone if enough has been trimmed or deleted,
+// else by another file, and by moving records to segments when there are as many files as there may be.
 func (f *flusher) checkpointDue() error {
 	f.mu.Lock()
 	stalled, record := f.stalled, f.recordDue && len(f.replaced) > 0
 	f.stalled = false
 	f.mu.Unlock()
 	s := f.e.journal.fill()
-	if f.wantsFile(s) {
+	switch low := f.isLow(s); {
+	case !stalled && !low && !f.e.opts.eager:
+		if !record {
+			return nil
+		}
+		return f.checkpoint()
+	case s.old && f.needed() >= s.oldest:
+		return f.checkpoint()
+	case low && f.mayGrow(s):
 		err := f.addJournalFile(s.files)
 		if err == nil || !isFullError(err) {
 			return err
 		}
 		f.fewFiles.Store(true) // go on with what there is until the next start
-		f.e.opts.Logger.Warn("no space for another journal file", "files", s.files, "error", err)
-	}
-	if !stalled && !f.e.opts.eager && !(s.old && s.free <= (s.files-1)/3) {
-		if record {
-			return f.checkpoint()
+		f.e.opts.Logger.Info("no space for another journal file", "files", s.files, "error", err)
+		if !s.old && !stalled {
+			return nil
 		}
-		return nil
 	}
-	target := s.oldest
+	target := f.e.journal.oldest(s.files / 8)
 	if stalled && !s.old {
 		target = ^lsn(0)
 	}
@@ -109,14 +128,8 @@ func (f *flusher) checkpoint() error {
 
 func (f *flusher) checkpointWith(journalFiles int) error {
 	start := time.Now()
-	// In this order: entries before the durable position are in the heap already.
 	durable := lsn(f.e.durable.Load())
-	at := durable
-	f.mu.Lock()
-	if len(f.heap) > 0 && !mutant.On(mutant.CheckpointAtEnd) {
-		at = min(at, f.heap[0].since)
-	}
-	f.mu.Unlock()
+	at := min(durable, f.needed())
 	if mutant.Any() {
 		if err := f.mutateCheckpoint(at, durable, journalFiles); err != nil {
 			return err

@@ -41,6 +41,7 @@ import (
 type committer struct {
 	e       *Engine
 	buf     []byte
+	vec     [][]byte    // of the batch
 	records int64       // in the batch
 	idle    *time.Timer // shares while there is something to mark and nothing to commit
 }
@@ -80,13 +81,13 @@ func (c *committer) commit(b *batch) (*batch, error) {
 		return b, err
 	}
 	start := time.Now()
-	h, buf := c.encode(b)
+	h, vec := c.encode(b)
 	if mutant.On(mutant.MarkFirst) {
-		if err := c.e.marks.write(c.e.journal.next+lsn(len(buf)), 0); err != nil {
+		if err := c.e.marks.write(c.e.journal.next+lsn(h.padded()), 0); err != nil {
 			return b, err
 		}
 	}
-	if err := c.e.journal.append(h, buf); err != nil {
+	if err := c.e.journal.append(h, vec); err != nil {
 		return b, err
 	}
 	if c.e.marks.reached() <= c.e.journal.needed() {
@@ -95,7 +96,8 @@ func (c *committer) commit(b *batch) (*batch, error) {
 		}
 	}
 	c.publish(b, h)
-	c.e.metrics.committed(c.records, int(h.frames), len(buf), time.Since(start))
+	c.e.metrics.committed(c.records, int(h.frames), int(h.padded()), time.Since(start))
+	clear(vec)
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping
 	}
@@ -187,28 +189,52 @@ func (c *committer) takeBack(b *batch) *batch {
 	return left[0]
 }
 
-// encode lays the batch out in the committer's buffer.
-func (c *committer) encode(b *batch) (*batchHeader, []byte) {
+// longParts is how long the parts of a batch must be in the mean to be written as they are: to gather short ones in one
+// piece of memory costs less than to hand them to the system one by one.
+const longParts = 8 << 10
+
+var zeros [blockBytes]byte
+
+// encode lays the batch out, in pieces that follow one another: the header comes first, and last the zeros up to a whole block.
+func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	h := &batchHeader{frames: uint32(len(b.changes)), length: b.bytes.Load()}
-	padded := h.padded()
-	if int64(cap(c.buf)) < padded {
-		c.buf = make([]byte, padded, max(padded, 64<<10))
-	}
-	buf := c.buf[:batchHeaderBytes]
+	parts, pos := 0, int64(batchHeaderBytes)
 	c.records = 0
-	for _, r := range b.shares {
-		r.at, r.skip = c.e.journal.next, int64(len(buf))
-		for _, p := range r.parts {
-			buf = append(buf, p.frames...)
+	for _, s := range b.shares {
+		s.at, s.skip = c.e.journal.next, pos
+		pos += s.bytes
+		parts += len(s.parts)
+		h.frames += uint32(s.frames)
+		c.records += int64(s.end - s.base)
+	}
+	apart := h.length >= int64(parts)*longParts
+	size := int64(batchHeaderBytes)
+	if !apart {
+		size = h.length
+	}
+	if int64(cap(c.buf)) < size {
+		c.buf = make([]byte, 0, max(size, 64<<10))
+	}
+	buf, vec := c.buf[:batchHeaderBytes], append(c.vec[:0], nil)
+	for _, s := range b.shares {
+		for i := range s.parts {
+			if apart {
+				vec = append(vec, s.parts[i].frames)
+			} else {
+				buf = append(buf, s.parts[i].frames...)
+			}
 		}
-		h.frames += uint32(r.frames)
-		c.records += int64(r.end - r.base)
 	}
 	for _, change := range b.changes {
-		buf = append(buf, change.frame...)
+		if apart {
+			vec = append(vec, change.frame)
+		} else {
+			buf = append(buf, change.frame...)
+		}
 	}
-	clear(c.buf[h.length:padded:padded])
-	return h, c.buf[:padded]
+	vec[0] = buf
+	c.vec = append(vec, zeros[:h.padded()-h.length])
+	return h, c.vec
 }
 
 // publish makes a durable batch visible.

@@ -34,7 +34,7 @@ type journal struct {
 
 	freed chan struct{} // tells the committer that room was made
 
-	writeOver func(f vfs.File, b []byte, pos int64) error
+	writeOver func(f vfs.File, vec [][]byte, pos int64) error
 
 	// Of the committer alone.
 	pos  int64
@@ -88,18 +88,19 @@ func (j *journal) place(n int64, records bool) (bool, error) {
 	return true, nil
 }
 
-// append writes a batch to where place made room, and makes it durable.
-func (j *journal) append(h *batchHeader, buf []byte) error {
+// append writes a batch to where place made room, and makes it durable. It is in pieces, of which the first is the header
+// and the last the zeros behind it.
+func (j *journal) append(h *batchHeader, vec [][]byte) error {
 	f := j.current // only the committer, which is here, changes it
 	h.journal, h.generation, h.epoch = j.id, f.generation, j.epoch
 	h.at, h.durable = j.next, j.next
-	h.seal(buf)
+	h.seal(vec[0], vec[1:len(vec)-1]...)
 	if mutant.On(mutant.AcknowledgeUnsynced) {
 		if err := f.f.Datasync(); err != nil { // of the batch before
 			return err
 		}
 	}
-	if err := j.writeOver(f.f, buf, j.pos); err != nil {
+	if err := j.writeOver(f.f, vec, j.pos); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	if mutant.On(mutant.AcknowledgeUnsynced) {
@@ -107,8 +108,8 @@ func (j *journal) append(h *batchHeader, buf []byte) error {
 	} else if err := f.f.Datasync(); err != nil {
 		return fmt.Errorf("sync journal: %w", err)
 	}
-	j.pos += int64(len(buf))
-	j.next += lsn(len(buf))
+	j.pos += h.padded()
+	j.next = h.end()
 	j.mu.Lock()
 	f.end = j.next
 	j.mu.Unlock()
@@ -161,6 +162,24 @@ func (j *journal) fill() journalFill {
 		}
 	}
 	return s
+}
+
+// oldest returns the end of so many files, and one more, that are neither free nor current, oldest first: 0 if there are
+// none.
+func (j *journal) oldest(more int) lsn {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var ends []lsn
+	for _, f := range j.files {
+		if f != j.current && !slices.Contains(j.free, f) {
+			ends = append(ends, f.end)
+		}
+	}
+	slices.Sort(ends)
+	if len(ends) == 0 {
+		return 0
+	}
+	return ends[min(more, len(ends)-1)]
 }
 
 // add takes a new file into use.

@@ -79,7 +79,7 @@ func decodeMark(b []byte) (mark, error) {
 // marker writes marks. The committer and the flusher both do.
 type marker struct {
 	f         vfs.File
-	writeOver func(f vfs.File, b []byte, pos int64) error
+	writeOver func(f vfs.File, vec [][]byte, pos int64) error
 	turn      chan struct{} // holds an element while a mark is written; guards last
 	last      mark
 	upTo      atomic.Uint64 // last.durable
@@ -148,7 +148,7 @@ func (m *marker) write(durable lsn, snapshot uint64) error {
 		return nil
 	}
 	next.sequence++
-	err := m.writeOver(m.f, next.encode(), int64(next.sequence%2)*markSlotBytes)
+	err := m.writeOver(m.f, [][]byte{next.encode()}, int64(next.sequence%2)*markSlotBytes)
 	if err == nil {
 		err = m.f.Datasync()
 	}

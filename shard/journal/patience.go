@@ -97,9 +97,9 @@ func (p patientFS) Remove(name string) error {
 
 // writeOver writes where there are bytes already, which needs space only where a file system copies on write. The same
 // bytes are written again to the same place until there is some.
-func (e *Engine) writeOver(f vfs.File, b []byte, pos int64) error {
+func (e *Engine) writeOver(f vfs.File, vec [][]byte, pos int64) error {
 	return e.patiently(vfs.IsNoSpace, func() error {
-		_, err := f.WriteAt(b, pos)
+		err := vfs.WriteVec(f, vec, pos)
 		if err != nil && vfs.IsNoSpace(err) && e.open.Load() {
 			e.flusher.setFull(errFull{err}) // so that what comes behind is refused and does not wait
 		}

@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -19,6 +20,39 @@ func (f osFile) ReadCached(p []byte, off int64) int {
 		return 0
 	}
 	return n
+}
+
+// maxVec is how many pieces Linux takes in one call (IOV_MAX).
+const maxVec = 1024
+
+func (f osFile) writeVec(pieces [][]byte, off int64) error {
+	vec := make([][]byte, 0, min(len(pieces), maxVec))
+	for len(pieces) > 0 {
+		vec = append(vec[:0], pieces[:min(len(pieces), maxVec)]...)
+		pieces = pieces[len(vec):]
+		for rest := vec; len(rest) > 0; {
+			n := 0
+			err := f.control("pwritev", func(fd int) (err error) {
+				n, err = unix.Pwritev(fd, rest, off)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return &os.PathError{Op: "pwritev", Path: f.Name(), Err: io.ErrShortWrite}
+			}
+			off += int64(n)
+			for len(rest) > 0 && n >= len(rest[0]) {
+				n -= len(rest[0])
+				rest = rest[1:]
+			}
+			if len(rest) > 0 {
+				rest[0] = rest[0][n:]
+			}
+		}
+	}
+	return nil
 }
 
 func (f osFile) Preallocate(off, n int64) error {

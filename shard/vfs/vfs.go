@@ -6,6 +6,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 )
 
@@ -85,6 +86,25 @@ type File interface {
 	Datasync() error
 	// Sync is Datasync and all other metadata.
 	Sync() error
+}
+
+// WriteVec writes pieces that follow one another from an offset on. It is one call of the file system, or as many as it
+// takes.
+func WriteVec(f File, pieces [][]byte, off int64) error {
+	if v, ok := f.(vecWriter); ok && len(pieces) > 1 {
+		return v.writeVec(pieces, off)
+	}
+	whole := pieces[0]
+	if len(pieces) > 1 {
+		whole = slices.Concat(pieces...)
+	}
+	_, err := f.WriteAt(whole, off)
+	return err
+}
+
+// vecWriter is a file to which pieces can be written with one call.
+type vecWriter interface {
+	writeVec(pieces [][]byte, off int64) error
 }
 
 // ErrLocked says that somebody else holds the lock.
