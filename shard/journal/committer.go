@@ -237,6 +237,17 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	return h, c.vec
 }
 
+// manyFrames is how many frames a batch has for which the committer does not itself wake those who wait: while it wakes
+// hundreds, the disk could have begun the next batch.
+const manyFrames = 32
+
+// wake wakes those who wait for batches.
+func (e *Engine) wake() {
+	for b := range e.wakes {
+		b.finish()
+	}
+}
+
 // publish makes a durable batch visible.
 func (c *committer) publish(b *batch, h *batchHeader) {
 	e := c.e
@@ -254,7 +265,11 @@ func (c *committer) publish(b *batch, h *batchHeader) {
 	e.durable.Store(uint64(h.end()))
 	shares := b.shares
 	b.shares = nil
-	b.finish()
+	if h.frames < manyFrames {
+		b.finish()
+	} else {
+		e.wakes <- b
+	}
 	e.budget.published(shares, freed)
 	e.queue.keep(shares)
 	e.flusher.noteBatch(time.Now())

@@ -53,9 +53,11 @@ type Engine struct {
 	err     atomic.Pointer[error]
 	once    sync.Once // of fail
 
-	committerDone, flusherDone, lengthsDone chan struct{}
-	closeOnce                               sync.Once
-	closeErr                                error
+	wakes chan *batch // that are durable, and waited for by many
+
+	committerDone, wakerDone, flusherDone, lengthsDone chan struct{}
+	closeOnce                                          sync.Once
+	closeErr                                           error
 }
 
 var _ shard.Engine = (*Engine)(nil)
@@ -89,7 +91,9 @@ func newEngine(opts Options) *Engine {
 		closed:    make(chan struct{}),
 		failed:    make(chan struct{}),
 
+		wakes:         make(chan *batch, 1),
 		committerDone: make(chan struct{}),
+		wakerDone:     make(chan struct{}),
 		flusherDone:   make(chan struct{}),
 		lengthsDone:   make(chan struct{}),
 	}
@@ -142,6 +146,11 @@ func (e *Engine) start() error {
 	go func() {
 		defer close(e.committerDone)
 		(&committer{e: e}).run()
+		close(e.wakes)
+	}()
+	go func() {
+		defer close(e.wakerDone)
+		e.wake()
 	}()
 	go func() {
 		defer close(e.flusherDone)
@@ -214,6 +223,7 @@ func (e *Engine) Close() error {
 		e.queue.stop(shard.ErrClosed)
 		e.budget.stop(shard.ErrClosed)
 		<-e.committerDone
+		<-e.wakerDone
 		close(e.closed)
 		e.scrubber.close()
 		e.compressor.close() // whose last work the flusher still takes in

@@ -77,7 +77,9 @@ func (b *batch) wait(ctx context.Context) error {
 		<-b.done
 		return nil
 	}
-	if ctx.Err() == nil {
+	select {
+	case <-ended: // cheaper to ask than Err
+	default:
 		<-b.glance
 	}
 	select {
