@@ -276,6 +276,14 @@ func newCollector(max shard.Limit) *collector {
 	return c
 }
 
+// room returns memory for frames that are read from a file.
+func (c *collector) room(n int) []byte {
+	if c.scratch != nil {
+		return c.scratch.Room(nil, n)
+	}
+	return make([]byte, n)
+}
+
 // add takes the frame's records from an offset on. The payload has been checked against its sum.
 func (c *collector) add(h *frameHeader, frame []byte, from shard.Offset) error {
 	p := payloadReader{b: frame[frameHeaderBytes:h.length]}

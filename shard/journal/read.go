@@ -176,7 +176,7 @@ func (l *logState) readPlaces(ctx context.Context, places []place, from shard.Of
 	next := from
 	for len(places) > 0 && !c.full {
 		n, bytes := adjoining(places)
-		buf := make([]byte, bytes)
+		buf := c.room(int(bytes))
 		err := l.fetch(places[:n], buf, func(f *journalFile, b []byte, pos int64) (int, error) {
 			return turnReader{f.f, l.e.turns}.ReadAt(b, pos)
 		})
