@@ -24,7 +24,7 @@ func (h *Handler) authenticate(r *http.Request, x *exchange) error {
 		}
 		return nil
 	}
-	signature := &x.signature
+	signature := x.signature
 	if err := h.verifier.Begin(signature, r, x.route.service.Name, x.start, "X-Amz-Target"); err != nil {
 		return err
 	}

@@ -136,16 +136,16 @@ type exchange struct {
 	sent      int
 	answered  time.Time // when an answer that goes on has begun; else zero
 	fault     *wire.Fault
-	signature sigv4.Signature // not verified yet, if there are credentials
+	signature *sigv4.Signature // if there are credentials; not verified yet
 	memory    memory
 	small     [512]byte // of an answer that holds none of the request's memory while it is sent
 }
 
 // exchanges are for use again, but for those that a panic has gone through.
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+var exchanges = sync.Pool{New: func() any { return &exchange{signature: new(sigv4.Signature)} }}
 
 func (x *exchange) release() {
-	*x = exchange{}
+	*x = exchange{signature: x.signature}
 	exchanges.Put(x)
 }
 
@@ -303,8 +303,7 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (don
 		h.write(w, &x.ids, http.StatusOK, "", nil)
 		return true, nil
 	}
-	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	x.codec = codecOf(strings.ToLower(strings.TrimSpace(contentType)))
+	x.codec = codecOf(r.Header["Content-Type"])
 	target := sigv4.Target(r)
 	if r.Method != http.MethodPost || target == "" && x.codec == nil {
 		if r.Header.Get("Authorization") == "" {
@@ -328,9 +327,19 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, x *exchange) (don
 var codecs = []wire.Codec{wire.JSON{}, wire.CBOR{}}
 
 // codecOf finds the protocol of a content type; nil if there is none.
-func codecOf(contentType string) wire.Codec {
+func codecOf(contentType []string) wire.Codec {
+	if len(contentType) == 0 {
+		return nil
+	}
+	for _, c := range codecs { // as SDKs write it
+		if c.ContentType() == contentType[0] {
+			return c
+		}
+	}
+	name, _, _ := strings.Cut(contentType[0], ";")
+	name = strings.ToLower(strings.TrimSpace(name))
 	for _, c := range codecs {
-		if c.ContentType() == contentType {
+		if c.ContentType() == name {
 			return c
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -305,5 +306,39 @@ func FuzzNoHeaderBreaksTheVerifier(f *testing.F) {
 			t.Errorf("%q: %v", authorization, err)
 		}
 		_ = Region(r)
+	})
+}
+
+// FuzzWhatTheSignatureBeforeSaidDoesNotShow holds a Signature that has served another request against a new one.
+func FuzzWhatTheSignatureBeforeSaidDoesNotShow(f *testing.F) {
+	const good = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature="
+	date := now.Format(timeFormat)
+	for _, second := range []string{good + "01", good, good + "0,Signature=1", good + "0 SignedHeaders=host", good[:len(good)-1], "", "AWS4"} {
+		f.Add(good+"00", date, second, date)
+	}
+	f.Add(good+"00", date, good+"01", "")
+	f.Add(good+"00", date, strings.Replace(good, "us-east-1", "eu-west-1", 1)+"01", date)
+	f.Add(strings.Replace(good, "host;", "host;host;", 1)+"00", date, strings.Replace(good, "host;", "host;host;", 1)+"01", date)
+	v, err := NewVerifier([]Credential{credential})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, firstHeader, firstDate, secondHeader, secondDate string) {
+		begin := func(s *Signature, authorization, date string) string {
+			r := request(t, http.MethodPost, "http://example.com/", "")
+			r.Header["Authorization"], r.Header["X-Amz-Date"] = []string{authorization}, []string{date}
+			if err := v.Begin(s, r, "kinesis", now); err != nil {
+				return err.Error()
+			}
+			return fmt.Sprint(s.Account(), s.AccessKey(), s.form.scope, s.form.signed, s.form.inOrder, s.at, s.signature, s.query, s.expires)
+		}
+		var used, fresh Signature
+		begin(&used, firstHeader, firstDate)
+		for range 2 {
+			if got, want := begin(&used, secondHeader, secondDate), begin(&fresh, secondHeader, secondDate); got != want {
+				t.Errorf("%q after %q: %s, want %s", secondHeader, firstHeader, got, want)
+			}
+			fresh = Signature{}
+		}
 	})
 }

@@ -59,14 +59,22 @@ type Signature struct {
 	verifier   *Verifier
 	request    *http.Request
 	credential Credential
-	scope      scope
+	form       form
 	at         string // time as signed
-	signed     []string
 	signature  string
 	query      bool          // it is in the query string
 	expires    time.Duration // after the time as signed; 0: it does not say
+}
 
-	names [16]string // memory for signed: SDKs sign fewer headers
+// form is what an Authorization header says beside the signature: a client says the same with every request. It is kept
+// with its memory for the next request, and counts again if that begins with the same text, which ends with "Signature=".
+type form struct {
+	text      string // "" if none counts
+	accessKey string
+	scope     scope
+	signed    []string
+	inOrder   bool       // so are the names in signed, and none is there twice
+	names     [16]string // memory for signed: SDKs sign fewer headers
 }
 
 // Account owns the credentials.
@@ -76,18 +84,19 @@ func (s *Signature) Account() string { return s.credential.Account }
 func (s *Signature) AccessKey() string { return s.credential.AccessKey }
 
 // Region is the region in the scope.
-func (s *Signature) Region() string { return s.scope.region }
+func (s *Signature) Region() string { return s.form.scope.region }
 
 // Begin checks what can be checked of a request's signature before its body has been read, so that nobody
 // without an access key can make the server read one. The service is the one that the request is for; the
 // headers named in must have to be signed, beside Host and the date. Any error is an *Error. Without one the signature
-// is in s, which must not be copied from then on.
+// is in s, which must not be copied from then on; s may serve one request after the other, and is cheaper then.
 func (v *Verifier) Begin(s *Signature, r *http.Request, service string, now time.Time, must ...string) error {
-	*s = Signature{verifier: v, request: r}
+	s.verifier, s.request = v, r
+	s.at, s.signature, s.query, s.expires = "", "", false, 0
 	if err := s.parse(r); err != nil {
 		return err
 	}
-	if s.scope.service != service {
+	if s.form.scope.service != service {
 		return &Error{"InvalidSignatureException",
 			"Credential should be scoped to correct service: '" + service + "'. "}
 	}
@@ -97,7 +106,7 @@ func (v *Verifier) Begin(s *Signature, r *http.Request, service string, now time
 	if err := s.checkSigned(must); err != nil {
 		return err
 	}
-	credential, known := v.credentials[s.credential.AccessKey]
+	credential, known := v.credentials[s.form.accessKey]
 	if !known {
 		return &Error{"UnrecognizedClientException", "The security token included in the request is invalid."}
 	}
@@ -124,15 +133,22 @@ func (s *Signature) parse(r *http.Request) error {
 }
 
 func (s *Signature) parseHeader(r *http.Request, header string) error {
+	if s.at = first(r.Header["X-Amz-Date"]); s.at == "" {
+		s.at = first(r.Header["Date"])
+	}
+	if n := len(s.form.text); n > 0 && len(header) > n && header[:n] == s.form.text && s.at != "" && separator(header[n:]) < 0 {
+		s.signature = header[n:]
+		return nil
+	}
 	kind, rest, _ := strings.Cut(header, " ")
 	var credential, signed string
 	for rest != "" {
-		end := 0
-		for end < len(rest) && rest[end] != ',' && rest[end] != ' ' {
-			end++
+		part := rest
+		if end := separator(rest); end >= 0 {
+			part, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = ""
 		}
-		part := rest[:end]
-		rest = rest[min(end+1, len(rest)):]
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "Credential":
@@ -143,16 +159,32 @@ func (s *Signature) parseHeader(r *http.Request, header string) error {
 			s.signature = value
 		}
 	}
-	if s.at = first(r.Header["X-Amz-Date"]); s.at == "" {
-		s.at = first(r.Header["Date"])
-	}
 	if text := missing(credential, s.signature, signed, s.at); text != "" {
 		// AWS shows a hash of the header, not the header, which may hold a secret in the wrong place.
 		hash := sha256.Sum256([]byte(header))
 		return &Error{"IncompleteSignatureException",
 			text + "(Hashed with SHA-256 and encoded with Base64) Authorization=" + base64.StdEncoding.EncodeToString(hash[:])}
 	}
-	return s.set(kind, credential, signed)
+	if err := s.set(kind, credential, signed); err != nil {
+		return err
+	}
+	if text := header[:len(header)-len(s.signature)]; len(text) <= maxForm && strings.HasSuffix(text, ", Signature=") {
+		s.form.text = text
+	}
+	return nil
+}
+
+// maxForm bounds what is kept of a header; SDKs send some 250 bytes.
+const maxForm = 1 << 10
+
+// separator is the place of the first byte that separates what an Authorization header says; −1 without one.
+func separator(text string) int {
+	for i := range len(text) {
+		if c := text[i]; c == ',' || c == ' ' {
+			return i
+		}
+	}
+	return -1
 }
 
 // set takes the rest of what a signature says.
@@ -160,7 +192,10 @@ func (s *Signature) set(kind, credential, signed string) error {
 	if kind != algorithm {
 		return &Error{"IncompleteSignatureException", "Unsupported AWS 'algorithm': '" + clip(kind) + "'."}
 	}
-	s.signed = appendSplit(s.names[:0], signed, ';')
+	f := &s.form
+	*f = form{}
+	f.signed = appendSplit(f.names[:0], signed, ';')
+	f.inOrder = inOrder(f.signed)
 	var memory [5]string
 	elements := appendSplit(memory[:0], credential, '/')
 	if len(elements) != 5 {
@@ -171,8 +206,8 @@ func (s *Signature) set(kind, credential, signed string) error {
 		return &Error{"InvalidSignatureException",
 			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(elements[4]) + "'. "}
 	}
-	s.credential.AccessKey = elements[0]
-	s.scope = scope{date: elements[1], region: elements[2], service: elements[3]}
+	f.accessKey = elements[0]
+	f.scope = scope{date: elements[1], region: elements[2], service: elements[3]}
 	return nil
 }
 
@@ -216,10 +251,10 @@ func (s *Signature) checkTime(now time.Time) error {
 		}
 		s.at = at.UTC().Format(timeFormat)
 	}
-	if day := s.at[:len(dateFormat)]; s.scope.date != day {
+	if day := s.at[:len(dateFormat)]; s.form.scope.date != day {
 		return &Error{"InvalidSignatureException",
 			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" +
-				clip(s.scope.date) + "' != '" + day + "', from '" + s.at + "'."}
+				clip(s.form.scope.date) + "' != '" + day + "', from '" + s.at + "'."}
 	}
 	minutes := int(MaxSkew / time.Minute)
 	if end := at.Add(s.expires); s.expires > 0 && now.After(end) {
@@ -264,32 +299,32 @@ func parseTime(text string) (time.Time, bool) {
 
 // checkSigned makes sure that the headers that decide what the request does are covered by the signature.
 func (s *Signature) checkSigned(must []string) error {
-	if !slices.Contains(s.signed, host) && !slices.Contains(s.signed, authority) {
+	if !slices.Contains(s.form.signed, host) && !slices.Contains(s.form.signed, authority) {
 		return &Error{"InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	}
-	if !s.query && !slices.Contains(s.signed, "x-amz-date") && !slices.Contains(s.signed, "date") {
+	if !s.query && !slices.Contains(s.form.signed, "x-amz-date") && !slices.Contains(s.form.signed, "date") {
 		return &Error{"InvalidSignatureException", "'X-Amz-Date' or 'Date' must be a 'SignedHeader' in the AWS Authorization."}
 	}
-	if !s.query && first(s.request.Header["X-Amz-Date"]) != "" && !slices.Contains(s.signed, "x-amz-date") {
+	if !s.query && first(s.request.Header["X-Amz-Date"]) != "" && !slices.Contains(s.form.signed, "x-amz-date") {
 		must = append(must, "X-Amz-Date")
 	}
 	for _, name := range must {
 		if s.query && len(s.request.Header[http.CanonicalHeaderKey(name)]) == 0 {
 			continue // it is in the query string, all of which is signed, or nowhere
 		}
-		if !slices.ContainsFunc(s.signed, func(signed string) bool { return isLower(signed, name) }) {
+		if !slices.ContainsFunc(s.form.signed, func(signed string) bool { return isLower(signed, name) }) {
 			return &Error{"InvalidSignatureException", "'" + name + "' must be a 'SignedHeader' in the AWS Authorization."}
 		}
 	}
-	if len(s.signed) > 64 {
+	if len(s.form.signed) > 64 {
 		return &Error{"InvalidSignatureException", "Too many signed headers."}
 	}
-	if inOrder(s.signed) {
+	if s.form.inOrder {
 		return nil
 	}
-	for i, name := range s.signed {
+	for i, name := range s.form.signed {
 		// Or else a refusal, which repeats all values, could be huge.
-		if slices.ContainsFunc(s.signed[:i], func(other string) bool { return strings.EqualFold(name, other) }) {
+		if slices.ContainsFunc(s.form.signed[:i], func(other string) bool { return strings.EqualFold(name, other) }) {
 			return &Error{"InvalidSignatureException", "'" + clip(name) + "' is in 'SignedHeaders' more than once."}
 		}
 	}
@@ -348,12 +383,12 @@ func (s *Signature) Verify(payload [32]byte) error {
 	if s.query {
 		query = withoutSignature(query)
 	}
-	b.canonical = appendCanonical(b.canonical[:0], s.request, query, s.signed, payload)
-	b.text = appendStringToSign(b.text[:0], s.at, s.scope, b.canonical)
-	id := keyID{s.credential.AccessKey, s.scope}
+	b.canonical = appendCanonical(b.canonical[:0], s.request, query, s.form.signed, payload)
+	b.text = appendStringToSign(b.text[:0], s.at, s.form.scope, b.canonical)
+	id := keyID{s.credential.AccessKey, s.form.scope}
 	key, cached := s.verifier.keys.get(id)
 	if !cached {
-		key = newKey(signingKey(s.credential.SecretKey, s.scope))
+		key = newKey(signingKey(s.credential.SecretKey, s.form.scope))
 	}
 	b.sum = key.appendSum(b.sum[:0], b.text)
 	b.expected, b.given = hex.AppendEncode(b.expected[:0], b.sum), append(b.given[:0], s.signature...)
