@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/seed-462d9463/sluice/bench/baseline"
+	"github.com/seed-462d9463/sluice/bench/child"
 	"github.com/seed-462d9463/sluice/bench/loadgen"
 )
 
@@ -139,7 +139,10 @@ func (d delivering) round(ctx context.Context, s *stage, target *server, batches
 	if err := d.put(ctx, target, names, batches[:last]); err != nil {
 		return measurement{}, err
 	}
-	syscall.Sync() // else the disk would still be writing what was put before, and the objects would wait for it
+	// Else the objects would wait for a disk that is still writing what was put before.
+	if err := child.SettleDisk(ctx, s.dataDir, settleLimit); err != nil {
+		return measurement{}, err
+	}
 	var objects []string
 	m, err := s.measure(ctx, target, func() (loadgen.Result, error) {
 		start := time.Now()

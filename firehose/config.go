@@ -8,7 +8,8 @@ import (
 // Config holds what may be tuned. The zero value of a field means its default.
 type Config struct {
 	// Uploads is how many objects are encoded and uploaded at once, over all delivery streams; those that
-	// are slow or failing have four times as many places beside. Default: the number of CPUs in use.
+	// are slow or failing have four times as many places beside. No more are encoded at a time than there are
+	// CPUs. Default: the number of CPUs in use.
 	Uploads int `yaml:"uploads" env:"UPLOADS"`
 	// OpenObjects is how many objects of one delivery stream may be decided on and not yet in their bucket.
 	// Whatever is waiting behind them stays in the log. Default 4.
