@@ -29,7 +29,7 @@ import (
 func (f *flusher) journalLow() bool { return f.isLow(f.e.journal.fill()) }
 
 func (f *flusher) isLow(s journalFill) bool {
-	return s.free <= (s.files-1)/3 && (s.old || f.mayGrow(s))
+	return s.free <= (s.files-1)/2 && (s.old || f.mayGrow(s))
 }
 
 // mayGrow tells whether there may be another journal file.
@@ -54,7 +54,7 @@ func (f *flusher) needed() lsn {
 func (f *flusher) checkpointDue() error {
 	f.mu.Lock()
 	stalled, record := f.stalled, f.recordDue && len(f.replaced) > 0
-	f.stalled = false
+	f.stalled, f.hurry = false, stalled
 	f.mu.Unlock()
 	s := f.e.journal.fill()
 	switch low := f.isLow(s); {
@@ -110,7 +110,7 @@ func (f *flusher) addJournalFile(i int) error {
 	if err == nil && free < need {
 		return errFull{fmt.Errorf("%d bytes are free, %d needed", free, need)}
 	}
-	file, err := createJournalFile(f.e.opts.FS, f.e.opts.Dir, i, f.e.opts.JournalFileBytes)
+	file, err := createJournalFile(f.e.opts.FS, f.e.opts.Dir, i, f.e.opts.JournalFileBytes, f.pace(f.e.opts.JournalFileBytes).step)
 	if err != nil {
 		return fullIfNoSpace(err)
 	}

@@ -62,6 +62,7 @@ type flusher struct {
 	loaded    []byte                 // the snapshot that a start went out from, until its copy has been looked at
 	replaced  []fileKey              // plain files that are not needed after the next snapshot
 	replays   bool                   // recovery, alone then, applies again what the journal says
+	hurry     bool                   // the committer was waiting for a journal file when this work began
 	buf       []byte
 }
 
@@ -184,7 +185,7 @@ type chunk struct {
 }
 
 // flushLog writes what is durable of a log and lies before an LSN to its segments, and what follows if that is little.
-func (f *flusher) flushLog(l *logState, before lsn) error {
+func (f *flusher) flushLog(l *logState, before lsn, p *pacer) error {
 	for {
 		c, active, some := l.nextChunk(before)
 		if !some {
@@ -201,6 +202,7 @@ func (f *flusher) flushLog(l *logState, before lsn) error {
 		if err := f.flushChunk(l, active, &c, buf); err != nil {
 			return err
 		}
+		p.step(c.bytes)
 	}
 }
 

@@ -107,7 +107,7 @@ func (e *Engine) initialize() error {
 		return err
 	}
 	e.journal.id = binary.LittleEndian.Uint64(id[:])
-	file, err := createJournalFile(fsys, e.opts.Dir, 0, e.opts.JournalFileBytes)
+	file, err := createJournalFile(fsys, e.opts.Dir, 0, e.opts.JournalFileBytes, unpaced)
 	if err != nil {
 		return fullIfNoSpace(err)
 	}

@@ -286,7 +286,7 @@ func (r *repairer) completeJournal() error {
 			}
 			continue
 		}
-		file, err := createJournalFile(r.fs, r.opts.Dir, i, r.missingBytes)
+		file, err := createJournalFile(r.fs, r.opts.Dir, i, r.missingBytes, unpaced)
 		if err != nil {
 			return err
 		}

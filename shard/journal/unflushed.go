@@ -128,9 +128,10 @@ func (f *flusher) waiting() int64 {
 // emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits would have
 // to wait for all of it.
 func (f *flusher) flushDue() error {
+	p := f.pace(f.waiting())
 	// Whether a disk that was full has room again, a write must show.
 	for l := f.oldestDue(f.isFull.Load()); l != nil; l = f.oldestDue(false) {
-		if err := f.flushLog(l, lsn(f.e.durable.Load())); err != nil {
+		if err := f.flushLog(l, lsn(f.e.durable.Load()), p); err != nil {
 			return err
 		}
 		if f.journalLow() {
@@ -152,6 +153,7 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 
 // flushBefore flushes all records that lie before an LSN.
 func (f *flusher) flushBefore(at lsn) error {
+	p := f.pace(f.waiting())
 	for {
 		f.mu.Lock()
 		var l *logState
@@ -162,7 +164,7 @@ func (f *flusher) flushBefore(at lsn) error {
 		if l == nil {
 			return nil
 		}
-		if err := f.flushLog(l, at); err != nil {
+		if err := f.flushLog(l, at, p); err != nil {
 			return err
 		}
 	}

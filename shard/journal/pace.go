@@ -1,0 +1,51 @@
+package journal
+
+import "time"
+
+// Most of what is done behind the acknowledgement is not urgent, and shares the disk with commits, for which somebody
+// waits. A pacer spreads it over the time in which the journal fills: of what the free files hold, half may be committed
+// until the work is done. Should commits come faster, it waits for nothing; should they stop, it still goes on.
+const (
+	paceBytes = 1 << 20
+	paceWait  = 5 * time.Millisecond // for each paceBytes, when the work is ahead
+)
+
+type pacer struct {
+	f     *flusher
+	begun lsn
+	room  int64 // to be committed meanwhile
+	work  int64 // bytes
+	done  int64
+	rest  int64 // of done since it was last looked at
+}
+
+// unpaced is the step of work that waits for nothing.
+func unpaced(int64) {}
+
+// pace begins work of about so many bytes.
+func (f *flusher) pace(work int64) *pacer {
+	s := f.e.journal.fill()
+	return &pacer{f: f, begun: lsn(f.e.durable.Load()), room: int64(s.free) * f.e.opts.JournalFileBytes / 2, work: work}
+}
+
+// step takes note that so many bytes have been written, and waits if commits should go first.
+func (p *pacer) step(n int64) {
+	p.done += n
+	if p.rest += n; p.rest < paceBytes {
+		return
+	}
+	p.rest = 0
+	e := p.f.e
+	committed := int64(lsn(e.durable.Load()) - p.begun)
+	ahead := float64(p.done)*float64(p.room) > float64(committed)*float64(p.work)
+	if ahead && !e.closing.Load() && !p.f.hurried() {
+		time.Sleep(paceWait)
+	}
+}
+
+// hurried tells whether the committer, or a start, waits for the flusher.
+func (f *flusher) hurried() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stalled || f.hurry || f.replays
+}
