@@ -57,6 +57,7 @@ func (f *flusher) checkpointDue() error {
 	f.stalled, f.hurry = false, stalled
 	f.mu.Unlock()
 	s := f.e.journal.fill()
+	stalled = stalled && s.free == 0 // else it has been helped
 	switch low := f.isLow(s); {
 	case !stalled && !low && !f.e.opts.eager:
 		if !record {

@@ -201,13 +201,6 @@ func (j *journal) bytes() (n int64) {
 	return n
 }
 
-// file returns a file by its number.
-func (j *journal) file(i int) *journalFile {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.files[i]
-}
-
 // count returns the number of files, and the newest generation.
 func (j *journal) count() (files int, generation uint64) {
 	j.mu.Lock()

@@ -51,7 +51,6 @@ type logState struct {
 	// Guarded by the flusher's lock.
 	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
 	since   lsn // of the oldest unflushed entry, while in the heap
-	ready   bool
 	trimmed bool
 
 	toCompress bool // in the compressor's queue, whose lock guards it

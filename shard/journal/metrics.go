@@ -90,7 +90,7 @@ func newMetrics(e *Engine) *metrics {
 		scrubSegments: counter("scrub_segments_total", "Sealed segments that the scrub has verified."),
 		scrubDamaged:  counter("scrub_damaged_segments_total", "Damaged segments that the scrub has found, in each pass anew."),
 	}
-	reads := counters("reads_total", "Reads of records, by where they were: the cache or segment files. One read may need both.", "from")
+	reads := counters("reads_total", "Reads of records, by where they were: the cache, the journal or segment files. One read may need several.", "from")
 	m.fromCache, m.fromJournal, m.fromFile = reads.WithLabelValues("cache"), reads.WithLabelValues("journal"), reads.WithLabelValues("segment")
 	records := counters("dropped_records_total", "Records dropped, by cause.", "cause")
 	segments := counters("dropped_segments_total", "Segments removed, by cause.", "cause")
@@ -126,7 +126,7 @@ func newMetrics(e *Engine) *metrics {
 			return float64(last.damaged)
 		}),
 		gauge("used_bytes", "Journal bytes after the last checkpoint.", func() float64 { return float64(e.journal.fill().needBytes) }),
-		gauge("cache_bytes", "Memory for records that wait for the disk or are kept for readers.", func() float64 {
+		gauge("cache_bytes", "Memory for records that wait for the disk or are kept for readers, and for where others are in the journal.", func() float64 {
 			used, _ := e.budget.state()
 			return float64(used)
 		}),

@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// lazyOptions has a journal of eight files of 1 MiB, and little memory.
+func lazyOptions(fs vfs.FS) Options {
+	return Options{FS: fs, Dir: "/data", Logger: quiet(), MaxAppendBytes: 64 << 10, Config: Config{
+		JournalFileBytes: 1 << 20, JournalFiles: 8, CacheBytes: 512 << 10, SegmentBytes: 256 << 10, MaxOpenFiles: 16, MinFreeBytes: 1,
+		Compression: compressionOff,
+	}}
+}
+
+func appendBytesTo(t *testing.T, l shard.Log, total int) (appended int) {
+	t.Helper()
+	value := make([]byte, 30<<10)
+	for ; total > 0; total -= len(value) {
+		if _, err := l.Append(t.Context(), []shard.Record{{Value: value}}).Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		appended++
+		time.Sleep(time.Millisecond) // of a bubble's
+	}
+	return appended
+}
+
+func TestTheJournalGrowsBeforeRecordsAreMovedAndThenTheOldestAreMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, lazyOptions(vfs.NewMem()))
+		l := mustLog(t, e, "a").(*logState)
+		segments := func() int {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.segments)
+		}
+		appendBytesTo(t, l, 3<<20)
+		time.Sleep(time.Minute)
+		if files, _ := e.journal.count(); files < 5 || segments() > 0 {
+			t.Errorf("%d journal files, %d segments", files, segments())
+		}
+		n := appendBytesTo(t, l, 20<<20) + appendBytesTo(t, l, 1)
+		time.Sleep(time.Minute)
+		if files, _ := e.journal.count(); files != 8 || segments() == 0 {
+			t.Errorf("%d journal files, %d segments", files, segments())
+		}
+		if waits := e.flusher.waiting(); waits < 1<<20 || waits > 8<<20 {
+			t.Errorf("%d bytes are in the journal alone, of %d appends", waits, n)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestWhatIsTrimmedInTheJournalIsNeverWrittenToASegmentAndMakesNoFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		var segments atomic.Int64
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpCreate && strings.HasSuffix(c.Name, segmentSuffix) {
+				segments.Add(1)
+			}
+			return nil
+		})
+		e := mustOpen(t, lazyOptions(disk))
+		l := mustLog(t, e, "a")
+		const bound = 1 << 20
+		if err := e.Configure(t.Context(), "a", shard.Settings{RetentionBytes: bound}); err != nil {
+			t.Fatal(err)
+		}
+		for range 40 {
+			appendBytesTo(t, l, 1<<20)
+			time.Sleep(time.Second) // of the bubble's
+			if kept := e.flusher.waiting(); kept < bound || kept > bound+bound/2 {
+				t.Fatalf("%d bytes are retained, the bound is %d", kept, bound)
+			}
+		}
+		if files, _ := e.journal.count(); files > 6 || segments.Load() > 0 {
+			t.Errorf("%d journal files, %d segments", files, segments.Load())
+		}
+		first, next := l.Bounds()
+		records, err := l.Read(t.Context(), 0, shard.Limit{})
+		if err != nil || len(records) == 0 || records[0].Offset != first || records[len(records)-1].Offset != next-1 {
+			t.Errorf("%d records from %d to %d: %v", len(records), first, next, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// In virtual time: a disk that takes no time, so all that passes is what the pacer waits.
+func TestWorkBehindCommitsWaitsForThemUnlessItIsUrgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, lazyOptions(vfs.NewMem()))
+		f := e.flusher
+		took := func(p *pacer) time.Duration {
+			begun := time.Now()
+			for range 8 {
+				p.step(paceBytes / 2)
+			}
+			return time.Since(begun)
+		}
+		work := func() *pacer { return &pacer{f: f, room: 10 << 20, work: 4 * paceBytes} }
+		if d := took(work()); d != 4*paceWait {
+			t.Errorf("with no commits it waited for %v", d)
+		}
+		committed := work()
+		committed.begun -= 10 << 20
+		if d := took(committed); d != 0 {
+			t.Errorf("behind commits it waited for %v", d)
+		}
+		f.hurry = true
+		if d := took(work()); d != 0 {
+			t.Errorf("while the committer waits it waited for %v", d)
+		}
+		f.hurry = false
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if d := took(work()); d != 0 {
+			t.Errorf("while the engine is closed it waited for %v", d)
+		}
+	})
+}
+
+// Who waits gets the outcome of a big batch from another goroutine than that of a small one; and so at the end.
+func TestAllWhoWaitForABigBatchAreWoken(t *testing.T) {
+	e := mustOpen(t, lazyOptions(vfs.NewMem()))
+	l := mustLog(t, e, "a")
+	ctx := context.Background()
+	var pending []shard.Pending
+	for i := range 20 * manyFrames {
+		pending = append(pending, l.Append(ctx, []shard.Record{numbered(i)}))
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- e.Close() }()
+	for i, p := range pending {
+		if got, err := p.Wait(ctx); err != nil || got.First != shard.Offset(i) {
+			t.Fatalf("append %d: offset %d, %v", i, got.First, err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+}
