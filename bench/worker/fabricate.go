@@ -43,25 +43,27 @@ func (t Task) fabricate(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 
-	files, err := filepath.Glob(filepath.Join(t.Dir, "journal", "*.j"))
-	if err != nil {
-		return Result{}, err
-	}
 	config = journal.DefaultConfig()
-	if len(files) < config.JournalFiles { // to make one takes a snapshot
-		return Result{}, fmt.Errorf("the journal has %d files and not %d yet; more segments are needed", len(files), config.JournalFiles)
-	}
 	config.CacheBytes = 1 << 30 // nothing is to be moved to segments
 	if _, logs, err = t.openLogs(ctx, fs, config); err != nil {
 		return Result{}, err
 	}
-	fs.held.Store(true)
 	// Not to the last byte: the engine would wait for a checkpoint for ever.
 	left := int64(config.JournalFiles)*config.JournalFileBytes*9/10 - int64(len(logs))*int64(t.Size)
 	for ; left > 0; left -= int64(len(logs)) * int64(t.Size+100) {
 		if err := appendToAll(ctx, logs, payloadOf(t.Size)); err != nil {
 			return Result{}, err
 		}
+		files, err := filepath.Glob(filepath.Join(t.Dir, "journal", "*.j"))
+		if err != nil {
+			return Result{}, err
+		}
+		if len(files) == config.JournalFiles { // to make one takes a snapshot
+			fs.held.Store(true)
+		}
+	}
+	if !fs.held.Load() {
+		return Result{}, errors.New("the journal did not become as big as it may")
 	}
 	return Result{Records: float64(len(logs))}, nil
 }
