@@ -83,7 +83,10 @@ func (c *compressor) compress(l *logState, seg segment) (stored int64, err error
 		}
 		return 0, err
 	}
+	c.e.naming <- struct{}{}
+	defer func() { <-c.e.naming }()
 	if err := fsys.SyncDir(path.Dir(final)); err != nil {
+		c.e.fail(err) // before the next sync, which could report success for names that this one has lost
 		return 0, err
 	}
 	return p.at, nil

@@ -44,6 +44,7 @@ type Engine struct {
 	scrubber   *scrubber
 
 	tableLock chan struct{} // holds an element while a topic is made or deleted
+	naming    chan struct{} // holds an element while names of segments are synced, until a failure has been told
 	durable   atomic.Uint64 // LSN; see the invariants in committer.go
 
 	open    atomic.Bool // the start has succeeded
@@ -88,6 +89,7 @@ func newEngine(opts Options) *Engine {
 		blocks:    newBlockCache(),
 		turns:     newReadTurns(),
 		tableLock: make(chan struct{}, 1),
+		naming:    make(chan struct{}, 1),
 		closed:    make(chan struct{}),
 		failed:    make(chan struct{}),
 

@@ -111,6 +111,11 @@ func (f *flusher) releaseDirty() {
 
 // syncSegments makes durable all that was written to segments, and the names of new ones.
 func (f *flusher) syncSegments() error {
+	f.e.naming <- struct{}{}
+	defer func() { <-f.e.naming }()
+	if err := f.e.Err(); err != nil {
+		return err
+	}
 	if f.loose || f.tree != nil && len(f.dirty)+len(f.newFiles) >= f.e.opts.treeFrom {
 		if err := f.tree.Sync(); err != nil {
 			return fmt.Errorf("sync all segments: %w", err)
