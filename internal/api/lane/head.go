@@ -84,6 +84,8 @@ func (h *head) parse(text []byte) (size int, v verdict) {
 	switch {
 	case size < 4 && len(text) >= maxHead, size > maxHead:
 		return 0, unusual
+	case size < 4 && bareNewline(text): // to net/http that ends a line, and perhaps the head
+		return 0, unusual
 	case size < 4:
 		return 0, incomplete
 	}
@@ -202,6 +204,16 @@ func (h *head) judge(k kind, value string) bool {
 		return false
 	}
 	return true
+}
+
+// bareNewline tells whether a line of text ends without a carriage return.
+func bareNewline(text []byte) bool {
+	for i := len(requestLine); i < len(text); i++ {
+		if text[i] == '\n' && text[i-1] != '\r' {
+			return true
+		}
+	}
+	return false
 }
 
 // printable tells whether text is of ASCII characters and tabs.

@@ -174,6 +174,8 @@ func TestWhatIsNotPlainIsNetHTTPsFromThenOn(t *testing.T) {
 		"an expectation":       request("S.A", "", "Expect: 100-continue"),
 		"a folded header":      request("S.A", "", "A: b\r\n c"),
 		"bare line feeds":      strings.ReplaceAll(request("S.A", ""), "\r\n", "\n"),
+		"a bare end":           strings.Replace(request("S.A", ""), "\r\n\r\n", "\n\n", 1),
+		"a last bare line":     strings.Replace(request("S.A", "", "A: b"), "b\r\n", "b\n", 1),
 		"a header that is not": request("S.A", "", "B\x80: c"),
 		"two hosts":            request("S.A", "", "Host: b"),
 		"two lengths":          request("S.A", "", "Content-Length: 0"),
