@@ -237,15 +237,29 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	return h, c.vec
 }
 
-// manyFrames is how many frames a batch has for which the committer does not itself wake those who wait: while it wakes
-// hundreds, the disk could have begun the next batch.
+// manyFrames is how many frames a batch has from which on the committer does not itself do what comes after publishing:
+// while it wakes hundreds who wait, the disk could have begun the next batch.
 const manyFrames = 32
 
-// wake wakes those who wait for batches.
-func (e *Engine) wake() {
-	for b := range e.wakes {
-		b.finish()
+// aftermath is what comes after a batch has been published.
+type aftermath struct {
+	batch  *batch
+	shares []*share
+	freed  int64
+}
+
+// settle does what comes after batches with many frames.
+func (e *Engine) settle() {
+	for a := range e.settling {
+		a.settle(e)
 	}
+}
+
+func (a aftermath) settle(e *Engine) {
+	a.batch.finish()
+	e.budget.published(a.shares, a.freed)
+	e.queue.keep(a.shares)
+	e.flusher.noteBatch(time.Now())
 }
 
 // publish makes a durable batch visible.
@@ -263,16 +277,13 @@ func (c *committer) publish(b *batch, h *batchHeader) {
 		change.apply(nil)
 	}
 	e.durable.Store(uint64(h.end()))
-	shares := b.shares
+	a := aftermath{b, b.shares, freed}
 	b.shares = nil
 	if h.frames < manyFrames {
-		b.finish()
+		a.settle(e)
 	} else {
-		e.wakes <- b
+		e.settling <- a
 	}
-	e.budget.published(shares, freed)
-	e.queue.keep(shares)
-	e.flusher.noteBatch(time.Now())
 }
 
 // drop fails all that is in a batch.

@@ -54,11 +54,11 @@ type Engine struct {
 	err     atomic.Pointer[error]
 	once    sync.Once // of fail
 
-	wakes chan *batch // that are durable, and waited for by many
+	settling chan aftermath // of batches with many frames
 
-	committerDone, wakerDone, flusherDone, lengthsDone chan struct{}
-	closeOnce                                          sync.Once
-	closeErr                                           error
+	committerDone, settlerDone, flusherDone, lengthsDone chan struct{}
+	closeOnce                                            sync.Once
+	closeErr                                             error
 }
 
 var _ shard.Engine = (*Engine)(nil)
@@ -93,9 +93,9 @@ func newEngine(opts Options) *Engine {
 		closed:    make(chan struct{}),
 		failed:    make(chan struct{}),
 
-		wakes:         make(chan *batch, 1),
+		settling:      make(chan aftermath, 4),
 		committerDone: make(chan struct{}),
-		wakerDone:     make(chan struct{}),
+		settlerDone:   make(chan struct{}),
 		flusherDone:   make(chan struct{}),
 		lengthsDone:   make(chan struct{}),
 	}
@@ -148,11 +148,11 @@ func (e *Engine) start() error {
 	go func() {
 		defer close(e.committerDone)
 		(&committer{e: e}).run()
-		close(e.wakes)
+		close(e.settling)
 	}()
 	go func() {
-		defer close(e.wakerDone)
-		e.wake()
+		defer close(e.settlerDone)
+		e.settle()
 	}()
 	go func() {
 		defer close(e.flusherDone)
@@ -225,7 +225,7 @@ func (e *Engine) Close() error {
 		e.queue.stop(shard.ErrClosed)
 		e.budget.stop(shard.ErrClosed)
 		<-e.committerDone
-		<-e.wakerDone
+		<-e.settlerDone
 		close(e.closed)
 		e.scrubber.close()
 		e.compressor.close() // whose last work the flusher still takes in

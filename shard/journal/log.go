@@ -153,9 +153,21 @@ func (l *logState) openFor(size int64) (*share, error) {
 	return r, nil
 }
 
+// lockSoon locks the log for the committer. Many may append to it, each of whom holds the lock for less than a
+// microsecond; to be put to sleep by one of them, and woken behind others who are ready to run, takes much longer, and all
+// wait for the committer.
+func (l *logState) lockSoon() {
+	for range 256 {
+		if l.mu.TryLock() {
+			return
+		}
+	}
+	l.mu.Lock()
+}
+
 // close lets no more appends join a share.
 func (l *logState) close(r *share) {
-	l.mu.Lock()
+	l.lockSoon()
 	defer l.mu.Unlock()
 	if l.open == r {
 		l.open = nil
@@ -164,7 +176,7 @@ func (l *logState) close(r *share) {
 
 // publish makes a share durable, and returns what it needs less of the cache bound from now on. Not ok: the log is gone.
 func (l *logState) publish(r *share) (freed int64, ok bool) {
-	l.mu.Lock()
+	l.lockSoon()
 	defer l.mu.Unlock()
 	if l.gone {
 		return 0, false
