@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -108,15 +109,12 @@ func TestOneOfTheTwoMarksIsEnough(t *testing.T) {
 // Once the sync of a directory has failed, another one may report success for names that it does not bring to the disk.
 // Whoever starts then must not build upon them.
 func TestWhatFollowsAFailedDirectorySyncSurvivesPowerLoss(t *testing.T) {
-	for failing := 1; ; failing++ {
+	for failing := int64(1); ; failing++ {
 		mem := vfs.NewMem()
 		disk := vfs.Inject(mem)
-		syncs := 0
+		var syncs atomic.Int64 // of the flusher, and of the compressor
 		disk.Hook(func(c vfs.Call) error {
-			if c.Op != vfs.OpSyncDir {
-				return nil
-			}
-			if syncs++; syncs != failing {
+			if c.Op != vfs.OpSyncDir || syncs.Add(1) != failing {
 				return nil
 			}
 			mem.FailSyncDir(c.Name)
@@ -130,7 +128,7 @@ func TestWhatFollowsAFailedDirectorySyncSurvivesPowerLoss(t *testing.T) {
 			values = fillSome(t, e, 60)
 			e.Close()
 		}
-		failed := syncs >= failing
+		failed := syncs.Load() >= failing
 		opts.FS = mem
 		e = mustOpen(t, opts)
 		values = append(values, fill(t, mustLog(t, e, "a"), 60)...)
