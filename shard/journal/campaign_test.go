@@ -209,7 +209,9 @@ func (l *life) work(seed uint64) error {
 	}
 	c := &crew{e: e, turns: l.turns, ledger: l.ledger, ctx: context.Background()}
 	c.run(seed, l.plan.steps)
-	l.open = e.Close()
+	if l.open = e.Close(); l.open == nil && c.wrong == nil {
+		return accounted(e)
+	}
 	return c.wrong
 }
 

@@ -76,6 +76,9 @@ func (c *crew) broken(err error) error {
 // step does something. An error ends the client.
 func (cl *client) step() error {
 	if cl.n == 0 && cl.rng.IntN(4) == 0 {
+		if cl.rng.IntN(4) == 0 {
+			return cl.bear(cl.configure())
+		}
 		return cl.bear(cl.changeTopics())
 	}
 	switch p := cl.rng.IntN(20); {
@@ -321,4 +324,17 @@ func (cl *client) changeTopics() error {
 		t.has(n)
 	}
 	return err
+}
+
+// configure bounds the size of a topic's logs, or takes the bound away. A start knows of none.
+func (cl *client) configure() error {
+	name := mainTopic
+	cl.ledger.mu.Lock()
+	t := cl.ledger.topic(name)
+	for _, led := range t.logs {
+		led.bySize = true
+	}
+	cl.ledger.mu.Unlock()
+	bounds := []int64{0, 1, 3 << 10, 12 << 10}
+	return cl.e.Configure(cl.ctx, name, shard.Settings{RetentionBytes: bounds[cl.rng.IntN(len(bounds))]})
 }

@@ -165,6 +165,7 @@ func (c *committer) takeBack(b *batch) *batch {
 			if everything || r.ordinary() {
 				r.err = full
 				r.log.takeBack()
+				r.parts = nil // whoever has not asked for the outcome yet must not keep them
 				continue
 			}
 			to := into(r.bytes)
@@ -179,6 +180,7 @@ func (c *committer) takeBack(b *batch) *batch {
 			to := into(int64(len(change.frame)))
 			to.changes = append(to.changes, change)
 		}
+		b.shares = nil
 		b.finish()
 	}
 	if len(left) == 0 {
@@ -198,7 +200,7 @@ var zeros [blockBytes]byte
 // encode lays the batch out, in pieces that follow one another: the header comes first, and last the zeros up to a whole block.
 func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	h := &batchHeader{frames: uint32(len(b.changes)), length: b.bytes.Load()}
-	parts, pos := 0, int64(batchHeaderBytes)
+	parts, pos := len(b.changes), int64(batchHeaderBytes)
 	c.records = 0
 	for _, s := range b.shares {
 		s.at, s.skip = c.e.journal.next, pos

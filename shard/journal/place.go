@@ -69,12 +69,13 @@ func (l *logState) unleave(before shard.Offset) (unflushed, freed int64) {
 	return unflushed, int64(n) * placeCharge
 }
 
-// placesFrom returns places from the one that holds an offset on, up to so many bytes but at least one. The lock is
-// held.
-func (l *logState) placesFrom(from shard.Offset, most int64) []place {
+// placesFrom returns places from the one that holds an offset on, those of one turn that the collector may have room for. The
+// lock is held.
+func (l *logState) placesFrom(from shard.Offset, c *collector) []place {
+	most := min(turnBytes, 2*int64(c.bytes))
 	i := sort.Search(len(l.left), func(i int) bool { return l.left[i].end > from })
 	n, bytes := i, int64(0)
-	for n < len(l.left) && (n == i || bytes+int64(l.left[n].bytes) <= most) {
+	for n < len(l.left) && (n == i || bytes+int64(l.left[n].bytes) <= most && int64(l.left[n].base-from) < int64(c.left)) {
 		bytes += int64(l.left[n].bytes)
 		n++
 	}

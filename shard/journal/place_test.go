@@ -3,8 +3,10 @@ package journal
 import (
 	"context"
 	"errors"
+	"path"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -233,5 +235,62 @@ func TestRecordsThatLeaveTheCacheAreReadFromTheJournal(t *testing.T) {
 	}
 	if n := e.table.all()[0].segments[0].base; n < gone {
 		t.Errorf("a segment begins at %d, though all before %d was trimmed", n, gone)
+	}
+}
+
+// A read of several places loses one of them to a batch that is written over it, while it is at it.
+func TestAReadThatMeetsAPlaceWhichHasBeenMovedGoesOnBehindWhatItHas(t *testing.T) {
+	disk := vfs.Inject(vfs.NewMem())
+	e := mustOpen(t, lazyOptions(disk))
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	n := appendBytesTo(t, l, 1200<<10)
+	if leftIn(l) < 4 {
+		t.Fatalf("%d places", leftIn(l))
+	}
+	var reads atomic.Int64
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpRead && path.Base(path.Dir(c.Name)) == journalDir && reads.Add(1) == 3 {
+			n += appendBytesTo(t, l, 10<<20) // more than the journal holds
+		}
+		return nil
+	})
+	got, err := l.Read(t.Context(), 0, shard.Limit{Records: 30})
+	if err != nil || len(got) != 30 {
+		t.Fatalf("%d records, %v", len(got), err)
+	}
+	for i, r := range got {
+		if r.Offset != shard.Offset(i) {
+			t.Fatalf("record %d has offset %d", i, r.Offset)
+		}
+	}
+	if reads.Load() < 3 {
+		t.Errorf("%d reads of the journal", reads.Load())
+	}
+}
+
+// Who asks for one record does not wait for the reading of those that follow it.
+func TestAReadOfOneRecordReadsOnePlace(t *testing.T) {
+	opts := lazyOptions(vfs.NewMem())
+	opts.placeBytes = 1 // a place for each part, so that many of one batch adjoin
+	e := mustOpen(t, opts)
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	var pending []shard.Pending
+	for i := range 500 { // 1000 bytes each
+		pending = append(pending, l.Append(t.Context(), []shard.Record{numbered(i)}))
+	}
+	for _, p := range pending {
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendBytesTo(t, l, 600<<10)
+	s := l.(*logState)
+	if n, _ := adjoining(s.left); n < 2 {
+		t.Fatalf("%d places, the first %d adjoin", len(s.left), n)
+	}
+	if places := s.placesFrom(0, newCollector(shard.Limit{Records: 1})); len(places) != 1 {
+		t.Errorf("%d places would be read for one record", len(places))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // batchBytes is what a batch may take, if it is not a single bigger append, nor more than half of a journal file.
@@ -65,7 +67,9 @@ func (b *batch) take(n int64) bool {
 // close lets nothing join any more.
 func (b *batch) close() {
 	for _, r := range b.shares {
-		r.log.close(r)
+		if !mutant.On(mutant.JoinLate) {
+			r.log.close(r)
+		}
 		b.records = b.records || r.ordinary()
 	}
 }

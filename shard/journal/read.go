@@ -69,7 +69,7 @@ func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector)
 		case len(l.cache) > 0 && l.cache[0].base <= from:
 			parts, next = l.cached(from, c)
 		case len(l.left) > 0 && l.left[0].base <= from:
-			places = l.placesFrom(from, min(turnBytes, 2*int64(c.bytes)))
+			places = l.placesFrom(from, c)
 		default:
 			seg = l.segmentOf(from)
 		}
@@ -82,6 +82,7 @@ func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector)
 		case places != nil:
 			next, err = l.readPlaces(ctx, places, from, c)
 			if errors.Is(err, errMoved) && !l.holdsPlace(places[0]) {
+				from = next
 				continue
 			}
 		default:
@@ -166,11 +167,12 @@ func (c *collector) addFrames(frames []byte, from shard.Offset) error {
 	return nil
 }
 
-// readPlaces collects the records of frames in the journal from an offset on, and returns the offset to go on at.
+// readPlaces collects the records of frames in the journal from an offset on, and returns the offset to go on at, with an
+// error too.
 func (l *logState) readPlaces(ctx context.Context, places []place, from shard.Offset, c *collector) (shard.Offset, error) {
 	l.e.metrics.fromJournal.Inc()
 	if err := l.e.turns.take(ctx); err != nil {
-		return 0, err
+		return from, err
 	}
 	defer l.e.turns.give()
 	next := from
@@ -184,7 +186,7 @@ func (l *logState) readPlaces(ctx context.Context, places []place, from shard.Of
 			err = c.addFrames(buf, from)
 		}
 		if err != nil {
-			return 0, err
+			return next, err
 		}
 		next = places[n-1].end
 		places = places[n:]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // Retention by size. Whenever a log has grown by an eighth of its bound, when one of its segments is sealed, and after
@@ -123,6 +124,9 @@ func (f *flusher) shrink(l *logState) {
 	l.mu.Unlock()
 	if !due {
 		return
+	}
+	if mutant.On(mutant.TrimBySizeFirst) {
+		l.trim(before, bySize)
 	}
 	c := trimChange{log: l, before: before}
 	queued := &queuedChange{frame: controlFrame(c, f.e.journal), apply: func(err error) {

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"sort"
 	"time"
+
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
 // logHeap is a container/heap of logs by since.
@@ -89,6 +91,9 @@ func (f *flusher) dropped(l *logState, unflushed int64) {
 // requeue puts the log, whose lock is held, where it belongs in the heap. Both locks are held.
 func (f *flusher) requeue(l *logState) {
 	since, some := l.oldestUnflushed()
+	if mutant.On(mutant.ForgetPlaces) {
+		some = some && len(l.left) == 0
+	}
 	switch {
 	case !some && l.heapAt > 0:
 		heap.Remove(&f.heap, l.heapAt-1)

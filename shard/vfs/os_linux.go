@@ -31,6 +31,10 @@ func (f osFile) writeVec(pieces [][]byte, off int64) error {
 		vec = append(vec[:0], pieces[:min(len(pieces), maxVec)]...)
 		pieces = pieces[len(vec):]
 		for rest := vec; len(rest) > 0; {
+			if len(rest[0]) == 0 {
+				rest = rest[1:]
+				continue
+			}
 			n := 0
 			err := f.control("pwritev", func(fd int) (err error) {
 				n, err = unix.Pwritev(fd, rest, off)
@@ -43,11 +47,11 @@ func (f osFile) writeVec(pieces [][]byte, off int64) error {
 				return &os.PathError{Op: "pwritev", Path: f.Name(), Err: io.ErrShortWrite}
 			}
 			off += int64(n)
-			for len(rest) > 0 && n >= len(rest[0]) {
+			for n > 0 && n >= len(rest[0]) {
 				n -= len(rest[0])
 				rest = rest[1:]
 			}
-			if len(rest) > 0 {
+			if n > 0 {
 				rest[0] = rest[0][n:]
 			}
 		}

@@ -22,11 +22,11 @@ func TestPiecesAreWrittenBehindEachOther(t *testing.T) {
 			if _, err := f.WriteAt(want, 0); err != nil {
 				t.Fatal(err)
 			}
-			for _, n := range []int{1, 2, 1024, 1025, 3000} {
+			for _, n := range []int{1, 2, 1024, 1025, 1026, 2049, 3000} {
 				var pieces [][]byte
 				from := int64(len(want))
 				for i := range n {
-					piece := bytes.Repeat([]byte{byte(i)}, i%5*100) // some are empty
+					piece := bytes.Repeat([]byte{byte(i)}, (n-1-i)%5*100) // some are empty, the last one too
 					pieces, want = append(pieces, piece), append(want, piece...)
 				}
 				if err := WriteVec(f, pieces, from); err != nil {

@@ -49,6 +49,9 @@ const (
 	ChangeFirst         Mutant = "a topic is made or deleted before that is durable"
 	ReuseIDs            Mutant = "the ids of deleted logs are given again"
 	KeepPlaces          Mutant = "appends that found no space keep their places"
+	JoinLate            Mutant = "appends join a batch that is being written"
+	ForgetPlaces        Mutant = "a checkpoint forgets what has left the cache before it was flushed"
+	TrimBySizeFirst     Mutant = "a trim by size is applied before it is durable"
 )
 
 // All are all of them.
@@ -57,5 +60,6 @@ var All = []Mutant{
 	SkipCompressedSync, IgnoreFailedSync, RetryFailedSync,
 	SkipStartSync, SkipRewrite, SkipRename, TrustNewDirs, TrustNewFiles, SkipBatchSum, SkipChanges,
 	AcknowledgeUnsynced, MarkFirst, CheckpointAtEnd, SnapshotFirst, RecycleFirst, RecycleNeeded, RemoveSnapshotFirst,
-	RemovePlainFirst, TrimFirst, ChangeFirst, ReuseIDs, KeepPlaces,
+	RemovePlainFirst, TrimFirst, ChangeFirst, ReuseIDs, KeepPlaces, JoinLate, ForgetPlaces,
+	TrimBySizeFirst,
 }

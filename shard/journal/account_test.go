@@ -1,0 +1,92 @@
+package journal
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
+)
+
+// accounted holds what a closed engine has counted against what there is.
+func accounted(e *Engine) error {
+	var charged, unflushed int64
+	places := 0
+	for _, l := range e.table.all() {
+		var bytes int64
+		for i := range l.left {
+			bytes += int64(l.left[i].bytes)
+		}
+		for _, s := range l.cache {
+			charged += s.charge
+			if s.end > l.flushed {
+				bytes += s.bytes
+			}
+		}
+		if bytes != l.unflushed {
+			return fmt.Errorf("%s counts %d bytes that are not flushed, %d are there", l, l.unflushed, bytes)
+		}
+		if (l.heapAt > 0) != (bytes > 0) {
+			return fmt.Errorf("%s with %d bytes that are not flushed is at %d of the heap", l, bytes, l.heapAt)
+		}
+		unflushed += bytes
+		places += len(l.left)
+	}
+	charged += int64(places) * placeCharge
+	f := e.flusher
+	if used := e.budget.used.Load(); used != charged || f.unflushed != unflushed || f.places != places {
+		return fmt.Errorf("counted: %d bytes of memory, %d not flushed, %d places; there are %d, %d and %d",
+			used, f.unflushed, f.places, charged, unflushed, places)
+	}
+	return nil
+}
+
+func TestNothingIsCountedThatIsNotThere(t *testing.T) {
+	opts := lazyOptions(vfs.NewMem())
+	opts.placeBytes = 1
+	e := mustOpen(t, opts)
+	l := mustLog(t, e, "a")
+	n := appendBytesTo(t, l, 1<<20)
+	other := mustLog(t, e, "b")
+	appendBytesTo(t, other, 1<<20)
+	if leftIn(l) == 0 || leftIn(other) == 0 {
+		t.Fatalf("%d places and %d", leftIn(l), leftIn(other))
+	}
+	if err := l.Trim(t.Context(), shard.Offset(n)); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Delete(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := accounted(e); err != nil {
+		t.Error(err)
+	}
+	if used := e.budget.used.Load(); used != 0 || e.flusher.unflushed != 0 || e.flusher.places != 0 {
+		t.Errorf("%d bytes of memory, %d not flushed, %d places of nothing", used, e.flusher.unflushed, e.flusher.places)
+	}
+}
+
+// Small frames, of changes of the table, are gathered beside a long part too.
+func TestOnlyABatchOfLongPartsIsWrittenInPieces(t *testing.T) {
+	e := mustOpen(t, lazyOptions(vfs.NewMem()))
+	defer e.Close()
+	c := &committer{e: e}
+	for _, changes := range []int{0, 3, 100} {
+		b := newBatch(1 << 20)
+		s := &share{log: &logState{}, parts: []part{{frames: make([]byte, 33<<10)}}, bytes: 33 << 10}
+		b.take(s.bytes)
+		b.shares = append(b.shares, s)
+		for range changes {
+			b.take(80)
+			b.changes = append(b.changes, &queuedChange{frame: make([]byte, 80)})
+		}
+		_, vec := c.encode(b)
+		if apart := len(vec) > 2; apart != (changes < 100) {
+			t.Errorf("with %d changes it is in %d pieces", changes, len(vec))
+		}
+		b.finish()
+	}
+}
