@@ -13,9 +13,9 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// flusher does everything behind the acknowledgement, in one goroutine: it moves durable entries from the cache to
-// their segments, checkpoints and frees journal files, and removes the files of what was trimmed or deleted. It
-// sleeps until there is work.
+// flusher does everything behind the acknowledgement, in one goroutine: it moves durable records from the cache and the
+// journal to their segments, checkpoints and frees journal files, and removes the files of what was trimmed or deleted.
+// It sleeps until there is work.
 //
 // It alone changes segment files and the lists of segments.
 type flusher struct {

@@ -115,7 +115,7 @@ func (f *flusher) shrinkOversized() {
 	}
 }
 
-// shrink has the oldest segments trimmed that are beyond the log's bound.
+// shrink has the oldest segments, and records in the journal, trimmed that are beyond the log's bound.
 func (f *flusher) shrink(l *logState) {
 	l.mu.Lock()
 	before := l.surplus()

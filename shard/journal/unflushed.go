@@ -32,8 +32,8 @@ func (h *logHeap) Pop() any {
 }
 
 // Moving records to segments is put off until something needs it: for each byte that it writes the disk has written one
-// already, and what is trimmed or deleted before need never be written again. What needs it: the journal, which is about to
-// be full, and the memory that the places of records in it take.
+// already, and what is trimmed or deleted before need never be written again. What needs it: the journal, when half
+// of its files are in use, and the memory that the places of records in it take.
 
 // note takes in newly durable bytes of a log, whose lock is held.
 func (f *flusher) note(l *logState, at lsn, bytes int64) {
