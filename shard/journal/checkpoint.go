@@ -34,7 +34,7 @@ func (f *flusher) isLow(s journalFill) bool {
 
 // mayGrow tells whether there may be another journal file.
 func (f *flusher) mayGrow(s journalFill) bool {
-	return s.files < f.e.opts.JournalFiles && !f.fewFiles.Load()
+	return s.files < f.e.opts.JournalFiles && f.e.durable.Load() >= f.growFrom.Load()
 }
 
 // needed returns the position before which nothing in the journal is needed, going by what is flushed.
@@ -71,8 +71,10 @@ func (f *flusher) checkpointDue() error {
 		if err == nil || !isFullError(err) {
 			return err
 		}
-		f.fewFiles.Store(true) // go on with what there is until the next start
-		f.e.opts.Logger.Info("no space for another journal file", "files", s.files, "error", err)
+		// Go on with what there is, and look again when all of that has been written once more.
+		if f.growFrom.Swap(f.e.durable.Load()+uint64(s.files)*uint64(f.e.opts.JournalFileBytes)) == 0 {
+			f.e.opts.Logger.Info("no space for another journal file", "files", s.files, "error", err)
+		}
 		if !s.old && !stalled {
 			return nil
 		}

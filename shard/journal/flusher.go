@@ -42,7 +42,7 @@ type flusher struct {
 
 	started  uint64        // number of the last round of work
 	finished atomic.Uint64 // number of the last round of work that has ended
-	fewFiles atomic.Bool   // there was no space for another journal file
+	growFrom atomic.Uint64 // LSN from which another journal file may be made: there was no space for one
 	lastTry  atomic.Int64  // when the full disk was last looked at, in time since begun: a clock that is set back changes nothing
 	isFull   atomic.Bool   // full != nil
 	low      atomic.Bool   // there is little space, see watchSpace
@@ -258,7 +258,7 @@ func (f *flusher) gather(l *logState, c *chunk) ([]byte, error) {
 		k, bytes := adjoining(places)
 		at := len(buf)
 		buf = buf[:at+int(bytes)]
-		if err := l.fetch(places[:k], buf[at:], readDirect); err != nil {
+		if _, _, err := l.fetch(places[:k], buf[at:], readDirect); err != nil {
 			return nil, err
 		}
 		places = places[k:]

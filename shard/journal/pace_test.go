@@ -61,6 +61,29 @@ func TestTheJournalGrowsBeforeRecordsAreMovedAndThenTheOldestAreMoved(t *testing
 	})
 }
 
+func TestTheJournalGrowsWhenThereIsSpaceForItAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		e := mustOpen(t, lazyOptions(mem))
+		l := mustLog(t, e, "a")
+		mem.SetCapacity(mem.Used() + 18<<20) // a file more than four needs sixteen times its size
+		appendBytesTo(t, l, 6<<20)
+		time.Sleep(time.Minute)
+		if files, _ := e.journal.count(); files != fewJournalFiles {
+			t.Errorf("%d journal files on a small disk", files)
+		}
+		mem.SetCapacity(0)
+		appendBytesTo(t, l, 16<<20)
+		time.Sleep(time.Minute)
+		if files, _ := e.journal.count(); files != 8 {
+			t.Errorf("%d journal files", files)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestWhatIsTrimmedInTheJournalIsNeverWrittenToASegmentAndMakesNoFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := vfs.Inject(vfs.NewMem())

@@ -104,32 +104,34 @@ func adjoining(places []place) (n int, bytes int64) {
 	return n, bytes
 }
 
-// fetch reads the frames of places that lie back to back into a buffer of that length, with read to read a journal file.
-func (l *logState) fetch(places []place, buf []byte, read func(*journalFile, []byte, int64) (int, error)) error {
+// fetch reads the frames of places that lie back to back into a buffer of that length, with read to read a journal file. With
+// an error it returns those before what is damaged.
+func (l *logState) fetch(places []place, buf []byte, read func(*journalFile, []byte, int64) (int, error)) (frames []byte, next shard.Offset, err error) {
 	first, last := &places[0], &places[len(places)-1]
+	next = first.base
 	file, pos := l.e.journal.locate(first.at)
 	if file == nil {
-		return fmt.Errorf("%w: %w", errMoved, l.e.corrupt(journalDir, 0, "no file holds LSN %d", first.at))
+		return nil, next, fmt.Errorf("%w: %w", errMoved, l.e.corrupt(journalDir, 0, "no file holds LSN %d", first.at))
 	}
 	pos += int64(first.skip)
 	if n, err := read(file, buf, pos); n < len(buf) {
-		return fmt.Errorf("read %s: %w", file.name, err)
+		return nil, next, fmt.Errorf("read %s: %w", file.name, err)
 	}
-	next := first.base
 	for rest := buf; len(rest) > 0; {
 		h, err := checkFrame(rest)
 		if err == nil && (h.kind != frameRecords || h.dir != l.e.journal.dir() || h.log != l.id || h.base != next || h.end() > last.end) {
 			err = errors.New("another frame is here")
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %w", errMoved, l.e.corrupt(file.name, pos+int64(len(buf)-len(rest)), "%v", err))
+			good := len(buf) - len(rest)
+			return buf[:good], next, fmt.Errorf("%w: %w", errMoved, l.e.corrupt(file.name, pos+int64(good), "%v", err))
 		}
 		rest, next = rest[h.length:], h.end()
 	}
 	if next != last.end {
-		return fmt.Errorf("%w: %w", errMoved, l.e.corrupt(file.name, pos+int64(len(buf)), "offset %d is not there", next))
+		return buf, next, fmt.Errorf("%w: %w", errMoved, l.e.corrupt(file.name, pos+int64(len(buf)), "offset %d is not there", next))
 	}
-	return nil
+	return buf, next, nil
 }
 
 // readDirect reads a journal file.

@@ -181,7 +181,7 @@ func TestFramesThatAreSomewhereElseAreNeverTakenForThoseThatAreLookedFor(t *test
 		"less than there should be": {base: mine.base, end: mine.end + 1, at: mine.at, skip: mine.skip, bytes: mine.bytes},
 		"no file":                   {base: mine.base, end: mine.end, at: 1 << 40, skip: mine.skip, bytes: mine.bytes},
 	} {
-		err := l.fetch([]place{other}, make([]byte, other.bytes), readDirect)
+		_, _, err := l.fetch([]place{other}, make([]byte, other.bytes), readDirect)
 		var damage *shard.CorruptError
 		if !errors.Is(err, errMoved) || !errors.As(err, &damage) {
 			t.Errorf("%s: %v", name, err)
@@ -292,5 +292,106 @@ func TestAReadOfOneRecordReadsOnePlace(t *testing.T) {
 	}
 	if places := s.placesFrom(0, newCollector(shard.Limit{Records: 1})); len(places) != 1 {
 		t.Errorf("%d places would be read for one record", len(places))
+	}
+}
+
+// As in a segment: what is before the damage can be read, and only who goes on behind it meets the error.
+func TestWhatIsBeforeDamageInTheJournalIsReadFromThere(t *testing.T) {
+	mem := vfs.NewMem()
+	e := mustOpen(t, lazyOptions(mem))
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	var pending []shard.Pending
+	for i := range 300 {
+		pending = append(pending, l.Append(t.Context(), []shard.Record{numbered(i)}))
+	}
+	for _, p := range pending {
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendBytesTo(t, l, 600<<10)
+	s := l.(*logState)
+	p := s.left[len(s.left)-1]
+	for _, q := range s.left {
+		if q.end-q.base > 10 {
+			p = q
+		}
+	}
+	if p.end-p.base <= 10 {
+		t.Fatalf("no place holds more than 10 records")
+	}
+	file, pos := e.journal.locate(p.at)
+	flip(t, mem, e.path(file.name), pos+int64(p.skip)+int64(p.bytes)/2)
+	at := p.base
+	for {
+		got, err := l.Read(t.Context(), at, shard.Limit{})
+		if err != nil {
+			var damage *shard.CorruptError
+			if !errors.As(err, &damage) {
+				t.Fatal(err)
+			}
+			break
+		}
+		at = got[len(got)-1].Offset + 1
+	}
+	if middle := p.base + (p.end-p.base)/2; at < middle-1 || at > middle+1 {
+		t.Errorf("of %d to %d, damaged in the middle, what is before %d is read", p.base, p.end, at)
+	}
+}
+
+// Versions before wrote the frames of a batch in the order in which they came, with changes of the table among them.
+func TestABatchWithTheFramesOfLogsAmongEachOtherIsReplayed(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := lazyOptions(mem)
+	e := mustOpen(t, opts)
+	if err := e.Create(t.Context(), "a", 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := opts.complete(); err != nil {
+		t.Fatal(err)
+	}
+	e = newEngine(opts)
+	if err := e.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	logs := e.table.all()
+	all := newBatch(1 << 20)
+	for i := range 20 { // each append in a share of its own
+		logs[i%2].Append(t.Context(), []shard.Record{numbered(i / 2)})
+		b, _ := e.queue.take(nil)
+		all.take(b.shares[0].bytes)
+		all.shares = append(all.shares, b.shares...)
+		b.finish()
+	}
+	trim := &share{log: logs[0], parts: []part{{frames: controlFrame(trimChange{log: logs[0], before: 3}, e.journal)}}, frames: 1}
+	trim.bytes = int64(len(trim.parts[0].frames))
+	all.take(trim.bytes)
+	all.shares = slices.Insert(all.shares, 12, trim)
+	if ok, err := e.journal.place(alignUp(all.bytes.Load()), true); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	h, vec := (&committer{e: e}).encode(all)
+	if err := errors.Join(e.journal.append(h, vec), e.release()); err != nil {
+		t.Fatal(err)
+	}
+	all.finish()
+	for range 2 { // from the journal, and from segments
+		e = mustOpen(t, opts)
+		for i, l := range e.table.all() {
+			if first, next := l.Bounds(); int(first) != 3-3*i || next != 10 {
+				t.Errorf("log %d has records from %d to %d", i, first, next)
+			}
+			checkNumbered(t, l, 3-3*i, 10)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := accounted(e); err != nil {
+			t.Error(err)
+		}
 	}
 }

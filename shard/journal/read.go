@@ -178,17 +178,15 @@ func (l *logState) readPlaces(ctx context.Context, places []place, from shard.Of
 	next := from
 	for len(places) > 0 && !c.full {
 		n, bytes := adjoining(places)
-		buf := c.room(int(bytes))
-		err := l.fetch(places[:n], buf, func(f *journalFile, b []byte, pos int64) (int, error) {
+		frames, end, err := l.fetch(places[:n], c.room(int(bytes)), func(f *journalFile, b []byte, pos int64) (int, error) {
 			return turnReader{f.f, l.e.turns}.ReadAt(b, pos)
 		})
-		if err == nil {
-			err = c.addFrames(buf, from)
+		if bad := c.addFrames(frames, from); bad != nil {
+			return next, bad
 		}
-		if err != nil {
+		if next = max(next, end); err != nil {
 			return next, err
 		}
-		next = places[n-1].end
 		places = places[n:]
 	}
 	return next, nil
@@ -506,7 +504,7 @@ func searchFrames(frames []byte, millis int64, or shard.Offset) shard.Offset {
 // searchPlace finds the first record of a place whose time is not before millis, or the place's end.
 func (l *logState) searchPlace(p place, millis int64) (shard.Offset, error) {
 	buf := make([]byte, p.bytes)
-	if err := l.fetch([]place{p}, buf, readDirect); err != nil {
+	if _, _, err := l.fetch([]place{p}, buf, readDirect); err != nil {
 		return 0, err
 	}
 	return searchFrames(buf, millis, p.end), nil
