@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -392,6 +393,33 @@ func TestABatchWithTheFramesOfLogsAmongEachOtherIsReplayed(t *testing.T) {
 		}
 		if err := accounted(e); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestWhoReadsTheJournalWhileItIsClosedIsToldSo(t *testing.T) {
+	for name, read := range map[string]func(*logState) error{
+		"Read": func(l *logState) error { _, err := l.Read(context.Background(), 0, shard.Limit{}); return err },
+		"At":   func(l *logState) error { _, err := l.At(context.Background(), time.UnixMilli(l.left[1].millis)); return err },
+	} {
+		disk := vfs.Inject(vfs.NewMem())
+		e := mustOpen(t, lazyOptions(disk))
+		l := mustLog(t, e, "a").(*logState)
+		appendBytesTo(t, l, 1200<<10)
+		var once sync.Once
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpRead {
+				once.Do(func() {
+					disk.Hook(nil)
+					if err := e.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			return nil
+		})
+		if err := read(l); !errors.Is(err, shard.ErrClosed) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -426,6 +426,9 @@ func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
 		case f.frames != nil:
 			f.at = searchFrames(f.frames, millis, f.at)
 		}
+		if closed := l.e.usable(); err != nil && closed != nil {
+			return 0, closed // and its files, too
+		}
 		if err != nil {
 			l.e.advise(err)
 			return 0, err
