@@ -400,7 +400,10 @@ func TestABatchWithTheFramesOfLogsAmongEachOtherIsReplayed(t *testing.T) {
 func TestWhoReadsTheJournalWhileItIsClosedIsToldSo(t *testing.T) {
 	for name, read := range map[string]func(*logState) error{
 		"Read": func(l *logState) error { _, err := l.Read(context.Background(), 0, shard.Limit{}); return err },
-		"At":   func(l *logState) error { _, err := l.At(context.Background(), time.UnixMilli(l.left[1].millis)); return err },
+		"At": func(l *logState) error {
+			_, err := l.At(context.Background(), time.UnixMilli(l.left[1].millis))
+			return err
+		},
 	} {
 		disk := vfs.Inject(vfs.NewMem())
 		e := mustOpen(t, lazyOptions(disk))
