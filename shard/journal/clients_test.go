@@ -216,7 +216,7 @@ func (cl *client) read() error {
 	from := led.first - 1 + shard.Offset(cl.rng.IntN(3+max(0, int(led.next-led.first))))
 	first := led.first
 	cl.ledger.mu.Unlock()
-	got, err := log.Read(cl.ctx, from, shard.Limit{Records: cl.rng.IntN(8), Bytes: cl.rng.IntN(2000)})
+	got, err := log.Read(cl.ctx, from, shard.Limit{Records: cl.rng.IntN(8) << (4 * cl.rng.IntN(2)), Bytes: cl.rng.IntN(2000) << (4 * cl.rng.IntN(2))})
 	if err != nil {
 		var damage *shard.CorruptError
 		if errors.As(err, &damage) {

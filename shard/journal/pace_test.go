@@ -176,3 +176,57 @@ func TestAllWhoWaitForABigBatchAreWoken(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A crash comes when the committer waits for a journal file, since nothing gets to segments any more.
+func TestAStartWithAJournalThatIsFullToItsEndGoesOn(t *testing.T) {
+	for _, files := range []int{2, 3, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			mem := vfs.NewMem()
+			disk := vfs.Inject(mem)
+			opts := lazyOptions(disk)
+			opts.JournalFiles = files
+			stuck := make(chan struct{})
+			disk.Hook(func(c vfs.Call) error {
+				if c.Op == vfs.OpCreate && strings.HasSuffix(c.Name, segmentSuffix) {
+					<-stuck
+				}
+				return nil
+			})
+			e := mustOpen(t, opts)
+			l := mustLog(t, e, "a")
+			acked := make(chan int)
+			go func() {
+				for n := 0; ; n++ {
+					if _, err := l.Append(context.Background(), []shard.Record{numbered(n)}).Wait(context.Background()); err != nil {
+						acked <- n
+						return
+					}
+				}
+			}()
+			time.Sleep(time.Minute)
+			if fill := e.journal.fill(); fill.files != files || fill.free > 0 {
+				t.Errorf("%d of %d journal files are free", fill.free, fill.files)
+			}
+			left := mem.CrashClone(0)
+			_, there := l.Bounds()
+			close(stuck)
+			closed := e.Close()
+			if n := <-acked; closed != nil || n < int(there) {
+				t.Errorf("closed with %d appends, %d were there before: %v", n, there, closed)
+			}
+
+			opts.FS = left
+			e = mustOpen(t, opts)
+			l = mustLog(t, e, "a")
+			checkNumbered(t, l, 0, int(there))
+			appendNumbered(t, l, int(there), 3000)
+			checkNumbered(t, l, 0, int(there)+3000)
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := accounted(e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
