@@ -43,6 +43,7 @@ type flusher struct {
 	started  uint64        // number of the last round of work
 	finished atomic.Uint64 // number of the last round of work that has ended
 	growFrom atomic.Uint64 // LSN from which another journal file may be made: there was no space for one
+	lookedAt atomic.Uint64 // LSN, when the free space was last looked at
 	lastTry  atomic.Int64  // when the full disk was last looked at, in time since begun: a clock that is set back changes nothing
 	isFull   atomic.Bool   // full != nil
 	low      atomic.Bool   // there is little space, see watchSpace
@@ -50,7 +51,7 @@ type flusher struct {
 	snapshotBytes atomic.Int64 // of the newest one
 
 	// Of the goroutine alone.
-	sinceFree int64                  // bytes written since the free space was looked at
+	sinceFree int64                  // bytes flushed since the free space was looked at
 	warned    time.Time              // when it was last warned of little space
 	dirty     map[*openFile]struct{} // written since they were last synced
 	dirs      map[uint64]bool        // directories of segments that are there; true: their names are durable

@@ -34,8 +34,8 @@ type Config struct {
 	// MinFreeBytes of disk space are left alone: with less than that, appends fail with shard.ErrNoSpace, so
 	// that trimming and deleting always have the little room that they need.
 	MinFreeBytes int64 `yaml:"min_free_bytes" env:"MIN_FREE_BYTES"`
-	// WarnFreeBytes is the free disk space below which the engine warns, in its log and its metrics; at least twice
-	// MinFreeBytes, however little is set.
+	// WarnFreeBytes is the free disk space, beside what is still to be moved from the journal, below which the engine
+	// warns, in its log and its metrics; at least twice MinFreeBytes, however little is set.
 	WarnFreeBytes int64 `yaml:"warn_free_bytes" env:"WARN_FREE_BYTES"`
 	// Compression is how sealed segments are compressed, in the background: zstd, or off. What is compressed
 	// stays so.

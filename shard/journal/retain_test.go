@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -185,6 +187,49 @@ func TestLittleSpaceIsWarnedOfOnceAndGoesWithSomeMore(t *testing.T) {
 	if !strings.Contains(said.String(), "enough disk space again") {
 		t.Errorf("nothing is said of the space that is there again:\n%s", said.String())
 	}
+}
+
+// What is in the journal alone still needs its room on the disk: appends are refused before it is gone, and it is warned of
+// before that.
+func TestWhatIsInTheJournalAloneHasItsRoomOnTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		opts := lazyOptions(mem)
+		opts.MinFreeBytes, opts.WarnFreeBytes = 512<<10, 1<<20
+		e := mustOpen(t, opts)
+		l := mustLog(t, e, "a")
+		n := 0
+		for files := 0; files < opts.JournalFiles; files, _ = e.journal.count() {
+			appendNumbered(t, l, n, 100)
+			n += 100
+			time.Sleep(10 * time.Millisecond) // of the bubble's
+		}
+		if err := l.Trim(t.Context(), shard.Offset(n)); err != nil {
+			t.Fatal(err)
+		}
+		mem.SetCapacity(mem.Used() + 3<<20) // less than the journal takes in before anything is flushed
+		warned := false
+		for ; ; n++ {
+			warned = warned || e.flusher.low.Load()
+			_, err := l.Append(t.Context(), []shard.Record{numbered(n)}).Wait(t.Context())
+			if errors.Is(err, shard.ErrNoSpace) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if free, err := mem.Free(opts.Dir); err != nil || !warned || free < e.flusher.waiting() {
+			t.Errorf("warned: %v; %d bytes are free for %d that are in the journal alone: %v", warned, free, e.flusher.waiting(), err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if waiting := e.flusher.waiting(); waiting > 0 {
+			t.Errorf("%d bytes found no room", waiting)
+		}
+	})
 }
 
 func TestRefusalNamesTheDiskAndTheRoomOnIt(t *testing.T) {

@@ -69,23 +69,29 @@ func (f *flusher) keep() int64 {
 	return f.e.opts.MinFreeBytes + f.waiting()
 }
 
-// freeEvery is how much is written at most between two looks at the free space.
+// freeEvery is how much is committed, or flushed, at most between two looks at the free space.
 const freeEvery = 4 << 20
+
+// lookDue tells whether enough has been committed since the last look: each byte will need another one in a segment.
+func (f *flusher) lookDue() bool {
+	return int64(f.e.durable.Load()-f.lookedAt.Load()) >= min(freeEvery, f.e.opts.MinFreeBytes/8)
+}
 
 // checkFree keeps MinFreeBytes of the disk free, with all that is acknowledged in its segments: so what is in the
 // journal can always be flushed, the journal emptied, and there is room in it for what makes room on the disk.
 func (f *flusher) checkFree() error {
-	if f.sinceFree < min(freeEvery, f.e.opts.MinFreeBytes/8) && !f.isFull.Load() {
+	if f.sinceFree < min(freeEvery, f.e.opts.MinFreeBytes/8) && !f.lookDue() && !f.isFull.Load() {
 		return nil
 	}
 	f.sinceFree = 0
+	f.lookedAt.Store(f.e.durable.Load())
 	free, err := f.e.opts.FS.Free(f.e.opts.Dir)
 	if err != nil {
 		f.e.opts.Logger.Warn("cannot tell the free space", "dir", f.e.opts.Dir, "error", err)
 		return nil
 	}
 	f.e.metrics.free(free)
-	f.watchSpace(free)
+	f.watchSpace(free - f.waiting())
 	if keep := f.keep(); free < keep {
 		return &shard.NoSpaceError{Place: f.e.opts.Dir, Free: free, Keep: keep}
 	}
@@ -95,7 +101,7 @@ func (f *flusher) checkFree() error {
 // warnEvery is the least time between two warnings.
 const warnEvery = 10 * time.Minute
 
-// watchSpace warns while there is little space. It is enough again only when an eighth more is free, so that a disk
+// watchSpace warns while there is little space, beside what waits to be flushed. It is enough again only when an eighth more is free, so that a disk
 // whose free space goes to and fro is one event and not many.
 func (f *flusher) watchSpace(free int64) {
 	warn := max(f.e.opts.WarnFreeBytes, 2*f.e.opts.MinFreeBytes)

@@ -58,7 +58,7 @@ func (f *flusher) noteBatch(now time.Time) {
 	f.mu.Lock()
 	due := f.e.marks.old(now) || f.e.opts.eager || f.crowded() || len(f.trims)+len(f.doomed)+len(f.oversized) > 0
 	f.mu.Unlock()
-	if due || f.journalLow() {
+	if due || f.lookDue() || f.journalLow() {
 		signal(f.kicked)
 	}
 }
