@@ -90,9 +90,16 @@ func (l *logState) holdsPlace(p place) bool {
 	return i < len(l.left) && l.left[i] == p
 }
 
-// errMoved says that frames are not where they were left. It comes with a *shard.CorruptError; which of the two is
-// right, the log knows.
+// errMoved is of all movedErrors.
 var errMoved = errors.New("the frames have left the journal")
+
+// movedError says that frames are not where they were left: they are damaged, or have been moved. Which of the two is
+// right, the log knows. The text is that of damage, and has what is advised later.
+type movedError struct{ error } // a *shard.CorruptError
+
+func (e movedError) Unwrap() error { return e.error }
+
+func (e movedError) Is(target error) bool { return target == errMoved }
 
 // adjoining returns how many of the places, at least one, lie back to back, and the bytes of them.
 func adjoining(places []place) (n int, bytes int64) {
@@ -111,7 +118,7 @@ func (l *logState) fetch(places []place, buf []byte, read func(*journalFile, []b
 	next = first.base
 	file, pos := l.e.journal.locate(first.at)
 	if file == nil {
-		return nil, next, fmt.Errorf("%w: %w", errMoved, l.e.corrupt(journalDir, 0, "no file holds LSN %d", first.at))
+		return nil, next, movedError{l.e.corrupt(journalDir, 0, "no file holds LSN %d", first.at)}
 	}
 	pos += int64(first.skip)
 	if n, err := read(file, buf, pos); n < len(buf) {
@@ -124,12 +131,12 @@ func (l *logState) fetch(places []place, buf []byte, read func(*journalFile, []b
 		}
 		if err != nil {
 			good := len(buf) - len(rest)
-			return buf[:good], next, fmt.Errorf("%w: %w", errMoved, l.e.corrupt(file.name, pos+int64(good), "%v", err))
+			return buf[:good], next, movedError{l.e.corrupt(file.name, pos+int64(good), "%v", err)}
 		}
 		rest, next = rest[h.length:], h.end()
 	}
 	if next != last.end {
-		return buf, next, fmt.Errorf("%w: %w", errMoved, l.e.corrupt(file.name, pos+int64(len(buf)), "offset %d is not there", next))
+		return buf, next, movedError{l.e.corrupt(file.name, pos+int64(len(buf)), "offset %d is not there", next)}
 	}
 	return buf, next, nil
 }

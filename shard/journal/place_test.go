@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -190,7 +191,7 @@ func TestFramesThatAreSomewhereElseAreNeverTakenForThoseThatAreLookedFor(t *test
 	}
 	l.left[0] = place{base: mine.base, end: mine.end, at: next.at, skip: next.skip, bytes: next.bytes}
 	var damage *shard.CorruptError
-	if _, err := l.Read(t.Context(), mine.base, shard.Limit{Records: 1}); !errors.As(err, &damage) {
+	if _, err := l.Read(t.Context(), mine.base, shard.Limit{Records: 1}); !errors.As(err, &damage) || !strings.Contains(err.Error(), "sluice repair") {
 		t.Errorf("got %v", err)
 	}
 	l.left[0] = mine
