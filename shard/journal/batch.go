@@ -54,7 +54,7 @@ func (h *batchHeader) seal(buf []byte, pieces ...[]byte) {
 	le.PutUint64(buf[56:], h.epoch)
 	sum := crc32.Checksum(buf[8:min(int64(len(buf)), h.length)], castagnoli)
 	for _, piece := range pieces {
-		sum = crc32.Update(sum, castagnoli, piece)
+		sum = sumFrames(sum, piece)
 	}
 	le.PutUint32(buf[4:], sum)
 }
