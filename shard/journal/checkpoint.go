@@ -13,7 +13,7 @@ import (
 
 // A checkpoint moves the place from which the journal is needed. In this order:
 //
-//  1. S := the oldest unflushed entry's LSN, or the durable position if there is none.
+//  1. S := the LSN of the oldest batch with unflushed records, or the durable position if there is none.
 //  2. fdatasync all segments written since the last time, then the directories with new ones; or, if they are many,
 //     sync the file system that they are on.
 //  3. Write a snapshot of the table and all segments' lengths, with S: temporary name, fsync, rename, fsync

@@ -43,7 +43,7 @@ type committer struct {
 	buf     []byte
 	vec     [][]byte    // of the batch
 	records int64       // in the batch
-	idle    *time.Timer // shares while there is something to mark and nothing to commit
+	idle    *time.Timer // runs while there is something to mark and nothing to commit
 }
 
 // run is the committer's goroutine.
@@ -161,16 +161,16 @@ func (c *committer) takeBack(b *batch) *batch {
 		return left[len(left)-1]
 	}
 	for _, b := range append([]*batch{b}, q.takeAll(none)...) {
-		for _, r := range b.shares {
-			if everything || r.ordinary() {
-				r.err = full
-				r.log.takeBack()
-				r.parts = nil // whoever has not asked for the outcome yet must not keep them
+		for _, s := range b.shares {
+			if everything || s.ordinary() {
+				s.err = full
+				s.log.takeBack()
+				s.parts = nil // whoever has not asked for the outcome yet must not keep them
 				continue
 			}
-			to := into(r.bytes)
-			to.shares = append(to.shares, r)
-			r.batch.Store(to)
+			to := into(s.bytes)
+			to.shares = append(to.shares, s)
+			s.batch.Store(to)
 		}
 		for _, change := range b.changes {
 			if everything {
@@ -268,10 +268,10 @@ func (a aftermath) settle(e *Engine) {
 func (c *committer) publish(b *batch, h *batchHeader) {
 	e := c.e
 	freed := int64(0)
-	for _, r := range b.shares {
-		gain, ok := r.log.publish(r)
+	for _, s := range b.shares {
+		gain, ok := s.log.publish(s)
 		if !ok {
-			r.err = r.log.errGone()
+			s.err = s.log.errGone()
 		}
 		freed += gain
 	}
@@ -290,8 +290,8 @@ func (c *committer) publish(b *batch, h *batchHeader) {
 
 // drop fails all that is in a batch.
 func (e *Engine) drop(b *batch, err error) {
-	for _, r := range b.shares {
-		r.err = err
+	for _, s := range b.shares {
+		s.err = err
 	}
 	for _, change := range b.changes {
 		change.apply(err)

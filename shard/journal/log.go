@@ -50,7 +50,7 @@ type logState struct {
 
 	// Guarded by the flusher's lock.
 	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
-	since   lsn // of the oldest unflushed entry, while in the heap
+	since   lsn // of the oldest unflushed records, while in the heap
 	trimmed bool
 
 	toCompress bool // in the compressor's queue, whose lock guards it
@@ -104,7 +104,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 
 	l.mu.Lock()
 	var p *pending
-	r, err := l.openFor(int64(size))
+	s, err := l.openFor(int64(size))
 	if err == nil {
 		if buf == nil {
 			buf, sum = encodeRecords(l.slab.room(size), records)
@@ -114,10 +114,10 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
 		}
 		h.seal(buf)
-		r.add(&h, buf)
+		s.add(&h, buf)
 		l.next, l.lastMillis = h.end(), h.millis
 		p = l.slab.carve(now)
-		*p = pending{share: r, first: h.base, millis: h.millis}
+		*p = pending{share: s, first: h.base, millis: h.millis}
 	}
 	l.mu.Unlock()
 	if err != nil {
@@ -132,25 +132,25 @@ func (l *logState) openFor(size int64) (*share, error) {
 	if l.gone {
 		return nil, l.errGone()
 	}
-	if r := l.open; r != nil {
-		if err := l.e.queue.refuses(r.ordinary()); err != nil {
+	if s := l.open; s != nil {
+		if err := l.e.queue.refuses(s.ordinary()); err != nil {
 			return nil, err
 		}
-		if r.batch.Load().take(size) {
-			return r, nil
+		if s.batch.Load().take(size) {
+			return s, nil
 		}
 		l.open = nil
 	}
-	r := &share{log: l, base: l.next, end: l.next}
-	if err := l.e.queue.join(r, size); err != nil {
+	s := &share{log: l, base: l.next, end: l.next}
+	if err := l.e.queue.join(s, size); err != nil {
 		return nil, err
 	}
-	l.open = r
+	l.open = s
 	if len(l.cache) == cap(l.cache) { // it moves on at both ends
 		l.cache = slices.Grow(l.cache, len(l.cache)+1)
 	}
-	l.cache = append(l.cache, r)
-	return r, nil
+	l.cache = append(l.cache, s)
+	return s, nil
 }
 
 // lockSoon locks the log for the committer. Many may append to it, each of whom holds the lock for less than a
@@ -166,27 +166,27 @@ func (l *logState) lockSoon() {
 }
 
 // close lets no more appends join a share.
-func (l *logState) close(r *share) {
+func (l *logState) close(s *share) {
 	l.lockSoon()
 	defer l.mu.Unlock()
-	if l.open == r {
+	if l.open == s {
 		l.open = nil
 	}
 }
 
 // publish makes a share durable, and returns what it needs less of the cache bound from now on. Not ok: the log is gone.
-func (l *logState) publish(r *share) (freed int64, ok bool) {
+func (l *logState) publish(s *share) (freed int64, ok bool) {
 	l.lockSoon()
 	defer l.mu.Unlock()
 	if l.gone {
 		return 0, false
 	}
-	l.durable = r.end
-	l.unflushed += r.bytes
-	l.e.flusher.note(l, r.at, r.bytes)
-	l.grow(r.bytes)
+	l.durable = s.end
+	l.unflushed += s.bytes
+	l.e.flusher.note(l, s.at, s.bytes)
+	l.grow(s.bytes)
 	l.notify()
-	return r.settle(), true
+	return s.settle(), true
 }
 
 // notify wakes those who wait for records. The lock is held.
@@ -218,10 +218,10 @@ func (l *logState) takeBack() {
 
 // cut drops the first n shares of the cache and returns what they were charged. The lock is held.
 func (l *logState) cut(n int) (freed int64) {
-	for i, r := range l.cache[:n] {
-		freed += r.charge
-		if r.end <= l.durable { // else the committer still has to write it
-			r.parts = nil // whoever has not asked for the outcome yet must not keep them
+	for i, s := range l.cache[:n] {
+		freed += s.charge
+		if s.end <= l.durable { // else the committer still has to write it
+			s.parts = nil // whoever has not asked for the outcome yet must not keep them
 		}
 		l.cache[i] = nil
 	}
@@ -241,8 +241,8 @@ func (l *logState) evict(upTo shard.Offset) (freed int64) {
 	n := 0
 	was := len(l.left)
 	for n < len(l.cache) && l.cache[n].end <= upTo {
-		if r := l.cache[n]; r.end > l.flushed {
-			l.left = r.places(l.left)
+		if s := l.cache[n]; s.end > l.flushed {
+			l.left = s.places(l.left)
 		}
 		n++
 	}
@@ -328,9 +328,9 @@ func (l *logState) trim(before shard.Offset, cause dropCause) {
 	unflushed, freed := l.unleave(before)
 	n := 0
 	for n < len(l.cache) && l.cache[n].end <= before {
-		if r := l.cache[n]; r.end > l.flushed {
-			unflushed += r.bytes
-			l.flushed = r.end
+		if s := l.cache[n]; s.end > l.flushed {
+			unflushed += s.bytes
+			l.flushed = s.end
 		}
 		n++
 	}

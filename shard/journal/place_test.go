@@ -272,14 +272,11 @@ func TestAReadThatMeetsAPlaceWhichHasBeenMovedGoesOnBehindWhatItHas(t *testing.T
 }
 
 // Who asks for one record does not wait for the reading of those that follow it.
-func TestAReadOfOneRecordReadsOnePlace(t *testing.T) {
-	opts := lazyOptions(vfs.NewMem())
-	opts.placeBytes = 1 // a place for each part, so that many of one batch adjoin
-	e := mustOpen(t, opts)
-	defer e.Close()
-	l := mustLog(t, e, "a")
+// appendTogether appends numbered records of a little more than 1,000 bytes, many of which share a batch.
+func appendTogether(t *testing.T, l shard.Log, n int) {
+	t.Helper()
 	var pending []shard.Pending
-	for i := range 500 { // 1000 bytes each
+	for i := range n {
 		pending = append(pending, l.Append(t.Context(), []shard.Record{numbered(i)}))
 	}
 	for _, p := range pending {
@@ -287,6 +284,15 @@ func TestAReadOfOneRecordReadsOnePlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestAReadOfOneRecordReadsOnePlace(t *testing.T) {
+	opts := lazyOptions(vfs.NewMem())
+	opts.placeBytes = 1 // a place for each part, so that many of one batch adjoin
+	e := mustOpen(t, opts)
+	defer e.Close()
+	l := mustLog(t, e, "a")
+	appendTogether(t, l, 500)
 	appendBytesTo(t, l, 600<<10)
 	s := l.(*logState)
 	if n, _ := adjoining(s.left); n < 2 {
@@ -303,15 +309,7 @@ func TestWhatIsBeforeDamageInTheJournalIsReadFromThere(t *testing.T) {
 	e := mustOpen(t, lazyOptions(mem))
 	defer e.Close()
 	l := mustLog(t, e, "a")
-	var pending []shard.Pending
-	for i := range 300 {
-		pending = append(pending, l.Append(t.Context(), []shard.Record{numbered(i)}))
-	}
-	for _, p := range pending {
-		if _, err := p.Wait(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	appendTogether(t, l, 300)
 	appendBytesTo(t, l, 600<<10)
 	s := l.(*logState)
 	p := s.left[len(s.left)-1]

@@ -66,11 +66,11 @@ func (b *batch) take(n int64) bool {
 
 // close lets nothing join any more.
 func (b *batch) close() {
-	for _, r := range b.shares {
+	for _, s := range b.shares {
 		if !mutant.On(mutant.JoinLate) {
-			r.log.close(r)
+			s.log.close(s)
 		}
-		b.records = b.records || r.ordinary()
+		b.records = b.records || s.ordinary()
 	}
 }
 
@@ -161,15 +161,15 @@ func (q *commitQueue) youngest(size int64) *batch {
 }
 
 // join queues a share for a frame of so many bytes. The caller holds the log's lock.
-func (q *commitQueue) join(r *share, size int64) error {
+func (q *commitQueue) join(s *share, size int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.refuses(r.ordinary()); err != nil {
+	if err := q.refuses(s.ordinary()); err != nil {
 		return err
 	}
 	b := q.youngest(size)
-	b.shares = append(b.shares, r)
-	r.batch.Store(b)
+	b.shares = append(b.shares, s)
+	s.batch.Store(b)
 	return nil
 }
 

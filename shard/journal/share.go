@@ -34,7 +34,7 @@ type share struct {
 	skip int64 // from there to its first frame
 }
 
-// part is a part of a share: frames back to back in one part of memory.
+// part is a part of a share: frames back to back in one piece of memory.
 type part struct {
 	base   shard.Offset
 	millis int64 // of the first frame

@@ -66,7 +66,7 @@ func (f *flusher) noteBatch(now time.Time) {
 // crowded tells whether the places take too much memory. The lock is held.
 func (f *flusher) crowded() bool { return int64(f.places)*placeCharge > f.e.opts.placesBytes }
 
-// trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its entries
+// trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its records
 // need no flush any more.
 func (f *flusher) trimmed(l *logState, unflushed int64) {
 	f.mu.Lock()
