@@ -39,7 +39,7 @@ func TestSubscribersGoOnThroughKillNine(t *testing.T) {
 		if i == 1 {
 			config.HTTPClient = &http.Client{Transport: http2}
 		}
-		p := &follower{consumer: *registered.Consumer.ConsumerARN, shard: shard, client: kinesis.NewFromConfig(config)}
+		p := &follower{consumer: *registered.Consumer.ConsumerARN, shard: shard, config: config}
 		subscribers = append(subscribers, p)
 		running.Go(func() { p.follow(ctx) })
 	}
@@ -98,7 +98,7 @@ func sequencesIn(records []readRecord, shard string) (sequences []string) {
 // follower is a subscriber to one shard.
 type follower struct {
 	consumer, shard string
-	client          *kinesis.Client
+	config          aws.Config
 	count           atomic.Int64
 
 	mu            sync.Mutex // guards what follows
@@ -123,7 +123,8 @@ func (p *follower) follow(ctx context.Context) {
 				at.Type = kinesistypes.ShardIteratorTypeAtSequenceNumber
 			}
 		}
-		out, err := p.client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
+		client := kinesis.NewFromConfig(p.config) // of its own, as docs/compatibility.md tells
+		out, err := client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
 			ConsumerARN: &p.consumer, ShardId: &p.shard, StartingPosition: &at,
 		})
 		if err != nil { // the server is away, or it has not been five seconds since the last subscription
