@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/seed-462d9463/sluice/firehose"
+	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/kafka"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
@@ -162,8 +163,17 @@ func (n *Node) fail(what string, cause error, services *served) error {
 	n.ready.set(false, "failed: %s: %v", what, cause)
 	n.logger.Error(what+" cannot go on", "error", cause)
 	_ = services.stop(min(n.config.ShutdownGrace, failedGrace), n.logger)
-	if errors.Is(cause, kafka.ErrSuperseded) { // starting again would only turn the tables
+	return whyFailed(what, cause)
+}
+
+// whyFailed says what a start will do about it, if it will do anything.
+func whyFailed(what string, cause error) error {
+	var damage *shard.CorruptError
+	switch {
+	case errors.Is(cause, kafka.ErrSuperseded): // starting again would only turn the tables
 		return cause
+	case errors.As(cause, &damage): // the damage is there still, and says itself what to do
+		return fmt.Errorf("%s cannot go on: %w", what, cause)
 	}
 	return fmt.Errorf("%s cannot go on: %w; what was acknowledged is recovered by the next start", what, cause)
 }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-462d9463/sluice/internal/client"
+	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
@@ -223,6 +224,18 @@ func TestANodeWhoseLogFailsEndsWithTheCause(t *testing.T) {
 	}
 	if err := <-n.end; !errors.Is(err, broken) {
 		t.Errorf("the node ended with %v", err)
+	}
+}
+
+func TestANodeThatEndsByDamageDoesNotPromiseThatAStartMendsIt(t *testing.T) {
+	const promise = "is recovered by the next start"
+	if err := whyFailed("the log", io.ErrUnexpectedEOF); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), promise) {
+		t.Errorf("after a failed write: %v", err)
+	}
+	damage := &shard.CorruptError{File: "journal/1", Offset: 4096, Reason: "wrong sum", Remedy: "sluice repair"}
+	if err := whyFailed("the log", fmt.Errorf("moving records: %w", damage)); !errors.Is(err, damage) ||
+		!strings.Contains(err.Error(), "sluice repair") || strings.Contains(err.Error(), promise) {
+		t.Errorf("after damage: %v", err)
 	}
 }
 
