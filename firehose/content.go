@@ -163,10 +163,7 @@ func (p *encoders) get(ctx context.Context) (*objectEncoder, error) {
 
 func (p *encoders) put(e *objectEncoder) {
 	e.reset(io.Discard, e.closer != nil) // lets go of the upload
-	clear(e.scratch.Records[:cap(e.scratch.Records)])
-	if cap(e.scratch.Memory) > keptMemory || cap(e.scratch.Records) > keptRecords {
-		e.scratch = shard.Scratch{}
-	}
+	e.scratch.Release(keptMemory, keptRecords)
 	p.idle <- e
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
@@ -159,6 +160,9 @@ func (d *delivery) forgetAll(cause error) {
 	d.forget(func(source) bool { return true })
 }
 
+// scratches are what scans read into: of the records they keep nothing.
+var scratches = sync.Pool{New: func() any { return new(shard.Scratch) }}
+
 // scan reads a chunk of the next input and adds it to the batch, cutting as often as it is full and may be cut.
 func (d *delivery) scan(ctx context.Context) error {
 	in := d.ready[0]
@@ -167,7 +171,12 @@ func (d *delivery) scan(ctx context.Context) error {
 		return nil
 	}
 	final := in.closed // before the read: what it does not find will never be there
-	records, err := in.log.Read(ctx, in.pos, shard.Limit{Bytes: readBytes})
+	scratch := scratches.Get().(*shard.Scratch)
+	defer func() {
+		scratch.Release(keptMemory, keptRecords)
+		scratches.Put(scratch)
+	}()
+	records, err := shard.ReadInto(ctx, in.log, in.pos, shard.Limit{Bytes: readBytes}, scratch)
 	if err != nil {
 		return d.unreadable(ctx, in, err)
 	}

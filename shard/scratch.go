@@ -4,20 +4,72 @@ import "context"
 
 // Scratch is memory for the reads of one goroutine, one after the other. The zero value is ready for use.
 type Scratch struct {
-	Records []Record // what the last read returned
-	Memory  []byte   // what of it is in use since that read began
+	records []Record // what the last read returned; behind them there are none in their memory
+	pieces  [][]byte // of memory, each as long as what of it is in use
+	at      int      // the piece that is being used up
 }
 
-// Room returns n bytes of Memory that begin with held, which is empty or the end of what Room returned last.
-func (s *Scratch) Room(held []byte, n int) []byte {
-	at := len(s.Memory) - len(held)
-	if at+n <= cap(s.Memory) {
-		s.Memory = s.Memory[:at+n]
-		return s.Memory[at:]
+// scratchPiece is how long pieces become as a scratch grows. Longer ones are for what is longer by itself.
+const scratchPiece = 1 << 20
+
+// Begin lets a read use all memory again. It returns memory for its records.
+func (s *Scratch) Begin() []Record {
+	for i := range s.pieces {
+		s.pieces[i] = s.pieces[i][:0]
 	}
-	s.Memory = make([]byte, n, max(n, 2*cap(s.Memory))) // the records of this read keep the old one
-	copy(s.Memory, held)
-	return s.Memory
+	s.at = 0
+	return s.records[:0]
+}
+
+// End takes note of what the read returns, in memory from Begin or longer than that.
+func (s *Scratch) End(records []Record) {
+	if len(records) < len(s.records) {
+		clear(s.records[len(records):])
+	}
+	s.records = records
+}
+
+// Room returns n bytes of memory that begin with held, which is empty or the end of what Room returned last.
+func (s *Scratch) Room(held []byte, n int) []byte {
+	if s.at < len(s.pieces) {
+		p := s.pieces[s.at]
+		if begin := len(p) - len(held); begin+n <= cap(p) {
+			s.pieces[s.at] = p[:begin+n]
+			return s.pieces[s.at][begin:]
+		}
+		s.at++
+	}
+	for ; s.at < len(s.pieces); s.at++ {
+		if n <= cap(s.pieces[s.at]) {
+			s.pieces[s.at] = s.pieces[s.at][:n]
+			copy(s.pieces[s.at], held)
+			return s.pieces[s.at]
+		}
+	}
+	p := make([]byte, n, max(n, min(s.Size(), scratchPiece)))
+	copy(p, held)
+	s.pieces = append(s.pieces, p)
+	return p
+}
+
+// Size returns the bytes of memory, but for what records themselves take.
+func (s *Scratch) Size() (n int) {
+	for _, p := range s.pieces {
+		n += cap(p)
+	}
+	return n
+}
+
+// Release forgets what the last read returned, and the memory beyond so many bytes and records.
+func (s *Scratch) Release(bytes, records int) {
+	if s.Size() > bytes {
+		s.pieces, s.at = nil, 0
+	}
+	if cap(s.records) > records {
+		s.records = nil
+	}
+	clear(s.records)
+	s.records = s.records[:0]
 }
 
 // ReadInto is l.Read for who is done with the records before the next read: they, and what they point to, may be in

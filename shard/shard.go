@@ -79,6 +79,18 @@ type Limit struct {
 	Bytes   int // sum of Size
 }
 
+// Cut returns those of the records that Read would have stopped behind.
+func (m Limit) Cut(records []Record) []Record {
+	bytes := 0
+	for i := range records {
+		bytes += records[i].Size()
+		if i > 0 && (m.Records > 0 && i == m.Records || m.Bytes > 0 && bytes > m.Bytes) {
+			return records[:i]
+		}
+	}
+	return records
+}
+
 // Log is one shard: an ordered, durable, append-only sequence of records. All methods may be called
 // concurrently. After the log was deleted they fail with ErrNotFound, after the engine was closed with
 // ErrClosed; those that wait return then too.

@@ -193,7 +193,7 @@ func TestAStreamWithoutItsKeyIsRefusedAndOthersGoOn(t *testing.T) {
 		if len(result.Records) != 1 || string(result.Records[0].Value) != "plain" {
 			t.Errorf("%+v", result)
 		}
-		_, err = w.Read(t.Context(), lost, result.Next, 0)
+		_, err = w.Read(t.Context(), lost, result.Next, 0, nil)
 		refused(err)
 		w.put(kept, text("more"))
 		if got := w.contents(kept, ShardID(0)); len(got) < 2 || got[0] != "key=secret true" {
@@ -353,7 +353,7 @@ func TestChangedAndMovedRecordsAreNamed(t *testing.T) {
 		if len(before.Records) != 1 || string(before.Records[0].Value) != "good" {
 			t.Errorf("%s: %d records before it", what, len(before.Records))
 		}
-		_, err = w.Read(t.Context(), c.to, before.Next, 0)
+		_, err = w.Read(t.Context(), c.to, before.Next, 0, nil)
 		var named *DecryptError
 		if !errors.As(err, &named) || named.Stream != c.to || named.ShardID != ShardID(c.index) || named.Offset != int64(at.First) {
 			t.Errorf("%s: %v", what, err)

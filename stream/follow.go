@@ -9,12 +9,12 @@ import (
 
 // Fetch returns records like Read, for those who push them on: the limits and metrics of GetRecords do not concern
 // them. The limit is theirs, too.
-func (s *Service) Fetch(ctx context.Context, name Name, from Position, most shard.Limit) (ReadResult, error) {
+func (s *Service) Fetch(ctx context.Context, name Name, from Position, most shard.Limit, scratch *shard.Scratch) (ReadResult, error) {
 	st, log, place, err := s.at(ctx, name, from)
 	if err != nil {
 		return ReadResult{}, err
 	}
-	result, err := st.read(ctx, log, place, from, most)
+	result, err := st.read(ctx, log, place, from, most, scratch)
 	if err != nil {
 		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, mapError(err))
 	}

@@ -62,7 +62,7 @@ func TestWhoWaitsIsToldOfRecordsAndOfTheEndOfTheStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 { // more than GetRecords may be called
-			result, err := w.Fetch(t.Context(), name, at, shard.Limit{Records: 1})
+			result, err := w.Fetch(t.Context(), name, at, shard.Limit{Records: 1}, nil)
 			if err != nil || len(result.Records) != 1 {
 				t.Fatalf("%d records, %v", len(result.Records), err)
 			}

@@ -22,11 +22,11 @@ func TestMetricsCountWhatCloudWatchCounts(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		p := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
-		if _, err := w.Read(context.Background(), name, p, 1); err != nil {
+		if _, err := w.Read(context.Background(), name, p, 1, nil); err != nil {
 			t.Fatal(err)
 		}
 		for range 6 {
-			if _, err := w.Read(context.Background(), name, p, 1); err != nil && !errors.Is(err, ErrThroughputExceeded) {
+			if _, err := w.Read(context.Background(), name, p, 1, nil); err != nil && !errors.Is(err, ErrThroughputExceeded) {
 				t.Fatal(err)
 			}
 		}
@@ -48,7 +48,7 @@ func TestMetricsCountWhatCloudWatchCounts(t *testing.T) {
 			t.Error(err)
 		}
 		// Whoever has caught up does not hide who lags behind, for a while; without readers there is no age.
-		if _, err := w.Read(context.Background(), name, w.startAt(name, ShardID(0), StartAt{Type: Latest}), 1); err == nil {
+		if _, err := w.Read(context.Background(), name, w.startAt(name, ShardID(0), StartAt{Type: Latest}), 1, nil); err == nil {
 			t.Error("a sixth read within a second")
 		}
 		time.Sleep(time.Second)

@@ -46,7 +46,7 @@ func TestShardsHaveMetricsWhileTheirStreamIsMonitored(t *testing.T) {
 		p := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
 		time.Sleep(2 * time.Second)
 		for range 6 {
-			_, _ = w.Read(context.Background(), name, p, 1)
+			_, _ = w.Read(context.Background(), name, p, 1, nil)
 		}
 		_, _ = w.Put(context.Background(), name, []Entry{{PartitionKey: "k", Data: make([]byte, 1<<20-1), HashKey: &first}, {PartitionKey: "k", HashKey: &first}})
 		series := w.shardSeries()

@@ -73,7 +73,7 @@ func TestEveryRecordIsInTheShardOfItsHashKeyInOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			result, err := w.Read(context.Background(), name, p, 0)
+			result, err := w.Read(context.Background(), name, p, 0, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

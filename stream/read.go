@@ -44,7 +44,7 @@ type StartAt struct {
 
 // ReadResult is what a Read found.
 type ReadResult struct {
-	Records []shard.Record // shared and immutable
+	Records []shard.Record // shared and immutable; valid until the scratch is used again that they were read into
 	Shard   Shard          // gives the records' sequence numbers
 	Next    Position       // where the next Read goes on
 	// Closed says that Next is the end of a closed shard: there is nothing more to read here, and Children
@@ -113,8 +113,9 @@ func startOffset(ctx context.Context, log shard.Log, sh *Shard, at StartAt) (sha
 }
 
 // Read returns records from a position on, at most limit of them (0 means MaxReadRecords) and MaxReadBytes.
-// It does not wait for records. Errors: ErrNotFound, ErrShardNotFound, ErrThroughputExceeded.
-func (s *Service) Read(ctx context.Context, name Name, from Position, limit int) (ReadResult, error) {
+// It does not wait for records. Without scratch they get memory of their own. Errors: ErrNotFound, ErrShardNotFound,
+// ErrThroughputExceeded.
+func (s *Service) Read(ctx context.Context, name Name, from Position, limit int, scratch *shard.Scratch) (ReadResult, error) {
 	st, err := s.lookup(name)
 	if err != nil {
 		return ReadResult{}, err
@@ -138,7 +139,7 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 	if limit <= 0 || limit > MaxReadRecords {
 		limit = MaxReadRecords
 	}
-	result, err := st.read(ctx, log, place, from, shard.Limit{Records: limit, Bytes: MaxReadBytes})
+	result, err := st.read(ctx, log, place, from, shard.Limit{Records: limit, Bytes: MaxReadBytes}, scratch)
 	if err != nil {
 		return ReadResult{}, fmt.Errorf("read shard %s of stream %s: %w", ShardID(from.Shard), name, mapError(err))
 	}
@@ -159,14 +160,14 @@ func (s *Service) Read(ctx context.Context, name Name, from Position, limit int)
 }
 
 // read does what Read is about, without limits and metrics.
-func (st *stream) read(ctx context.Context, log shard.Log, place int, from Position, most shard.Limit) (ReadResult, error) {
+func (st *stream) read(ctx context.Context, log shard.Log, place int, from Position, most shard.Limit, scratch *shard.Scratch) (ReadResult, error) {
 	sh := &st.definition.Shards[place]
 	result := ReadResult{Shard: *sh, Next: from}
 	now := time.Now()
 	// The end as it was before the read: what comes in meanwhile is not what this read is behind of.
 	_, end := log.Bounds()
 	if from.Offset < end {
-		records, err := readRetained(ctx, log, from.Offset, most, now.Add(-st.retention))
+		records, err := readRetained(ctx, log, from.Offset, most, now.Add(-st.retention), scratch)
 		if err != nil {
 			return ReadResult{}, err
 		}
@@ -191,8 +192,15 @@ func (st *stream) read(ctx context.Context, log shard.Log, place int, from Posit
 
 // readRetained reads records that arrived at the horizon or later. Older ones may still be in the log: they
 // are trimmed now and then, not at the very moment.
-func readRetained(ctx context.Context, log shard.Log, from shard.Offset, most shard.Limit, horizon time.Time) ([]shard.Record, error) {
-	records, err := log.Read(ctx, from, most)
+func readRetained(ctx context.Context, log shard.Log, from shard.Offset, most shard.Limit, horizon time.Time, scratch *shard.Scratch) ([]shard.Record, error) {
+	read := func(from shard.Offset) ([]shard.Record, error) {
+		if scratch == nil {
+			return log.Read(ctx, from, most)
+		}
+		records, err := shard.ReadInto(ctx, log, from, most, scratch)
+		return most.Cut(records), err
+	}
+	records, err := read(from)
 	if err != nil || len(records) == 0 || !records[0].Time.Before(horizon) {
 		return records, err
 	}
@@ -200,5 +208,5 @@ func readRetained(ctx context.Context, log shard.Log, from shard.Offset, most sh
 	if err != nil {
 		return nil, err
 	}
-	return log.Read(ctx, max(from, at), most)
+	return read(max(from, at))
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/seed-462d9463/sluice/shard"
 )
 
 func TestReadingStartsWhereTheIteratorTypeSays(t *testing.T) {
@@ -123,8 +125,12 @@ func TestAReadGoesOnWhereTheLastOneEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want, got []string
+		var scratch *shard.Scratch
+		if rapid.Bool().Draw(t, "scratch") {
+			scratch = new(shard.Scratch)
+		}
 		read := func(limit int) {
-			result, err := w.Read(context.Background(), name, p, limit)
+			result, err := w.Read(context.Background(), name, p, limit, scratch)
 			if err != nil || len(result.Records) > limit || result.Closed {
 				t.Fatalf("%d records, closed %v, %v", len(result.Records), result.Closed, err)
 			}
@@ -166,28 +172,40 @@ func TestAReadIsBoundedInRecordsAndBytes(t *testing.T) {
 	for range 21 {
 		w.put(name, slices.Repeat([]Entry{{"k", &low, nil}}, MaxPutRecords)...)
 	}
-	p := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
-	for _, limit := range []int{0, MaxReadRecords, MaxReadRecords + 1, 1 << 40, -1} {
-		result, err := w.Read(context.Background(), name, p, limit)
-		if err != nil || len(result.Records) != MaxReadRecords {
-			t.Errorf("limit %d: %d records, %v", limit, len(result.Records), err)
+	for _, mebibytes := range [][]int{{4, 3}, {1, 4}, {10}} {
+		var entries []Entry
+		for _, n := range mebibytes {
+			entries = append(entries, Entry{"k", &high, make([]byte, n<<20-1)})
 		}
+		w.put(name, entries...)
 	}
-	for range 3 {
-		w.put(name, Entry{"k", &high, make([]byte, 4<<20)})
-	}
-	w.put(name, Entry{"k", &high, make([]byte, 10<<20-1)})
-	var sizes []int
-	for p := w.startAt(name, ShardID(1), StartAt{Type: TrimHorizon}); ; {
-		result := w.read(name, p)
-		if len(result.Records) == 0 {
-			break
+	for what, scratch := range map[string]*shard.Scratch{"": nil, " into scratch": new(shard.Scratch)} {
+		p := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
+		for _, limit := range []int{0, MaxReadRecords, MaxReadRecords + 1, 1 << 40, -1, 700} {
+			want := limit
+			if limit <= 0 || limit > MaxReadRecords {
+				want = MaxReadRecords
+			}
+			result, err := w.Read(context.Background(), name, p, limit, scratch)
+			if err != nil || len(result.Records) != want || result.Next.Offset != shard.Offset(want) {
+				t.Errorf("limit %d%s: %d records up to %d, %v", limit, what, len(result.Records), result.Next.Offset, err)
+			}
 		}
-		sizes = append(sizes, len(result.Records))
-		p = result.Next
-	}
-	if !slices.Equal(sizes, []int{2, 1, 1}) {
-		t.Errorf("reads of %v records, want 8 MiB, 4 MiB, 10 MiB", sizes)
+		var sizes []int
+		for p := w.startAt(name, ShardID(1), StartAt{Type: TrimHorizon}); ; {
+			result, err := w.Read(context.Background(), name, p, 0, scratch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(result.Records) == 0 {
+				break
+			}
+			sizes = append(sizes, len(result.Records))
+			p = result.Next
+		}
+		if !slices.Equal(sizes, []int{3, 1, 1}) {
+			t.Errorf("reads%s of %v records, want 8 MiB, 4 MiB, 10 MiB", what, sizes)
+		}
 	}
 }
 
@@ -203,7 +221,7 @@ func TestReadsAreThrottledByCallsAndByBytes(t *testing.T) {
 		p := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
 		idle := w.startAt(name, ShardID(1), StartAt{Type: TrimHorizon})
 		blocked := func(p Position) bool {
-			_, err := w.Read(context.Background(), name, p, 0)
+			_, err := w.Read(context.Background(), name, p, 0, nil)
 			if err != nil && !errors.Is(err, ErrThroughputExceeded) {
 				t.Fatal(err)
 			}
@@ -241,7 +259,7 @@ func TestMillisBehindLatestIsTheAgeOfTheLastRecordRead(t *testing.T) {
 		p := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
 		behind := func(limit int, want time.Duration) {
 			t.Helper()
-			result, err := w.Read(context.Background(), name, p, limit)
+			result, err := w.Read(context.Background(), name, p, limit, nil)
 			if err != nil || result.MillisBehindLatest != want.Milliseconds() {
 				t.Errorf("%d ms behind, %v; want %v", result.MillisBehindLatest, err, want)
 			}
@@ -265,7 +283,7 @@ func TestAClosedShardEndsWithItsChildren(t *testing.T) {
 	last := w.put(name, text("a"), text("b"))[1].Sequence
 	early := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
 	w.split(name, 0)
-	first, err := w.Read(context.Background(), name, early, 1)
+	first, err := w.Read(context.Background(), name, early, 1, nil)
 	if err != nil || first.Closed || len(first.Children) != 0 || len(first.Records) != 1 {
 		t.Fatalf("before the end: %+v, %v", first, err)
 	}
@@ -301,26 +319,26 @@ func TestPositionsInADeletedStreamAreNoneInItsSuccessor(t *testing.T) {
 	if err := w.Delete(context.Background(), name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Read(context.Background(), name, p, 0); !errors.Is(err, ErrNotFound) {
+	if _, err := w.Read(context.Background(), name, p, 0, nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("deleted: %v", err)
 	}
 	w.create("s", CreateOptions{Shards: 1})
 	w.put(name, text("new"))
-	if _, err := w.Read(context.Background(), name, p, 0); !errors.Is(err, ErrShardNotFound) {
+	if _, err := w.Read(context.Background(), name, p, 0, nil); !errors.Is(err, ErrShardNotFound) {
 		t.Errorf("created again: %v", err)
 	}
 	current := w.startAt(name, ShardID(0), StartAt{Type: TrimHorizon})
 	for _, forged := range []Position{
 		{}, {StreamID: current.StreamID, Shard: 1}, {StreamID: current.StreamID, Shard: -1},
 	} {
-		if _, err := w.Read(context.Background(), name, forged, 0); !errors.Is(err, ErrShardNotFound) {
+		if _, err := w.Read(context.Background(), name, forged, 0, nil); !errors.Is(err, ErrShardNotFound) {
 			t.Errorf("%+v: %v", forged, err)
 		}
 	}
 	for _, odd := range []Position{
 		{StreamID: current.StreamID, Offset: -5}, {StreamID: current.StreamID, Offset: 1 << 62},
 	} {
-		if _, err := w.Read(context.Background(), name, odd, 0); err != nil {
+		if _, err := w.Read(context.Background(), name, odd, 0, nil); err != nil {
 			t.Errorf("%+v: %v", odd, err)
 		}
 	}

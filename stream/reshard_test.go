@@ -245,7 +245,7 @@ func TestClosedShardsVanishWhenTheirRetentionEndsAndTheirNumbersNeverReturn(t *t
 		default:
 			t.Error("nobody is told that a log is gone")
 		}
-		if _, err := w.Read(ctx, name, at, 0); !errors.Is(err, ErrShardNotFound) {
+		if _, err := w.Read(ctx, name, at, 0, nil); !errors.Is(err, ErrShardNotFound) {
 			t.Errorf("read of a shard that is no more: %v", err)
 		}
 		w.restart()

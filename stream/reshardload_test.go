@@ -70,7 +70,7 @@ func (r *reader) read(id string) {
 	}
 	for {
 		stopped := r.stop()
-		result, err := r.w.Read(ctx, r.name, p, 500)
+		result, err := r.w.Read(ctx, r.name, p, 500, nil)
 		if err != nil {
 			r.w.t.Error(err)
 			return

@@ -151,11 +151,15 @@ func (l *sealedLog) Read(ctx context.Context, from shard.Offset, most shard.Limi
 	return l.opened(records)
 }
 
-// ReadInto forwards what shard.ReadInto asks for. Records that are decrypted get memory of their own.
+// ReadInto forwards what shard.ReadInto asks for. Records that are decrypted get memory of their own, and are none beyond
+// the limit.
 func (l *sealedLog) ReadInto(ctx context.Context, from shard.Offset, most shard.Limit, scratch *shard.Scratch) ([]shard.Record, error) {
 	records, err := shard.ReadInto(ctx, l.Log, from, most, scratch)
 	if err != nil {
 		return records, err
+	}
+	if l.vault.used.Load() {
+		records = most.Cut(records)
 	}
 	return l.opened(records)
 }

@@ -121,7 +121,7 @@ func (w *world) startAt(name Name, shardID string, at StartAt) Position {
 
 func (w *world) read(name Name, from Position) ReadResult {
 	w.t.Helper()
-	result, err := w.Read(context.Background(), name, from, 0)
+	result, err := w.Read(context.Background(), name, from, 0, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

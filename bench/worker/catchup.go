@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-462d9463/sluice/shard"
 )
 
 // catchUp has writers that append at a steady rate, whatever the engine does, and readers that read all that is there
@@ -25,12 +27,12 @@ func (t Task) catchUp(ctx context.Context) (Result, error) {
 		load.Go(func() error { return t.pace(ctx, e, writers) })
 		for i := range t.Readers {
 			load.Go(func() error {
-				if !t.Cold {
-					return t.readLog(ctx, e.logs[i%len(e.logs)], i, readers)
+				reader := t
+				if t.Cold {
+					reader.What = ReadCold
 				}
-				cold := t
-				cold.What = ReadCold
-				return cold.readLog(ctx, e.logs[i%len(e.logs)], i, readers)
+				// As the server's readers do, who are done with the records before they read on.
+				return reader.readLog(ctx, e.logs[i%len(e.logs)], i, readers, new(shard.Scratch))
 			})
 		}
 		readers.start()

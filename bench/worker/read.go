@@ -43,7 +43,7 @@ func (t Task) reads(ctx context.Context) (Result, error) {
 	result, err := t.measure(ctx, m, func(ctx context.Context) error {
 		var readers errgroup.Group
 		for i, l := range e.logs {
-			readers.Go(func() error { return t.readLog(ctx, l, i, m) })
+			readers.Go(func() error { return t.readLog(ctx, l, i, m, nil) })
 		}
 		return readers.Wait()
 	})
@@ -71,8 +71,14 @@ func (t Task) fill(ctx context.Context, e *engine) error {
 }
 
 // readLog reads one log until ctx ends. Cold, the first reader has the page cache emptied of all
-// segments before each of its rounds.
-func (t Task) readLog(ctx context.Context, l shard.Log, who int, m *meter) error {
+// segments before each of its rounds. Without scratch the records get memory of their own.
+func (t Task) readLog(ctx context.Context, l shard.Log, who int, m *meter, scratch *shard.Scratch) error {
+	read := l.Read
+	if scratch != nil {
+		read = func(ctx context.Context, from shard.Offset, most shard.Limit) ([]shard.Record, error) {
+			return shard.ReadInto(ctx, l, from, most, scratch)
+		}
+	}
 	for ctx.Err() == nil {
 		if t.What == ReadCold && who == 0 {
 			if err := forget(filepath.Join(t.Dir, "shards")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +88,7 @@ func (t Task) readLog(ctx context.Context, l shard.Log, who int, m *meter) error
 		at, next := l.Bounds()
 		for at < next && ctx.Err() == nil {
 			start := time.Now()
-			got, err := l.Read(ctx, at, shard.Limit{Bytes: readBytes})
+			got, err := read(ctx, at, shard.Limit{Bytes: readBytes})
 			if err != nil || len(got) == 0 {
 				if ctx.Err() != nil {
 					return nil

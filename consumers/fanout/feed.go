@@ -106,7 +106,7 @@ func (f *feed) run(ctx context.Context) {
 		err := f.service.streams.Wait(ctx, f.name, at)
 		if err == nil {
 			f.service.metrics.sharedReads.Add(1)
-			result, err = f.service.streams.Fetch(ctx, f.name, at, shard.Limit{Records: maxRecords, Bytes: maxBytes})
+			result, err = f.service.streams.Fetch(ctx, f.name, at, shard.Limit{Records: maxRecords, Bytes: maxBytes}, nil)
 		}
 		if err != nil {
 			f.fail(err)

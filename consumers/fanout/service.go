@@ -22,7 +22,7 @@ type Streams interface {
 	Delete(ctx context.Context, name stream.Name) error
 	Limits(name stream.Name) (stream.Limits, error)
 	Start(ctx context.Context, name stream.Name, shardID string, at stream.StartAt) (stream.Position, error)
-	Fetch(ctx context.Context, name stream.Name, from stream.Position, most shard.Limit) (stream.ReadResult, error)
+	Fetch(ctx context.Context, name stream.Name, from stream.Position, most shard.Limit, scratch *shard.Scratch) (stream.ReadResult, error)
 	Wait(ctx context.Context, name stream.Name, from stream.Position) error
 }
 

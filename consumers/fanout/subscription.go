@@ -29,13 +29,27 @@ const (
 
 // Event is what a subscriber is told.
 type Event struct {
-	Records []shard.Record // shared and immutable; the slice itself is the event's own
+	Records []shard.Record // shared and immutable, and valid until Release; the slice itself is the event's own
 	Shard   stream.Shard   // gives the records' sequence numbers
 	// Continuation is where a later subscription goes on, at it or after it; zero at the end of a closed shard.
 	Continuation stream.SequenceNumber
 	// MillisBehindLatest is the age of the last record that was pushed, in milliseconds, or 0 if no newer one is there.
 	MillisBehindLatest int64
 	Children           []stream.Shard // at the end of a closed shard: where its range went
+
+	scratch *shard.Scratch // that the records were read into; nil if others have them, too
+}
+
+// scratches are what single reads use.
+var scratches = sync.Pool{New: func() any { return new(shard.Scratch) }}
+
+// Release gives back the memory of the records.
+func (e *Event) Release() {
+	if e.scratch != nil {
+		e.scratch.Release(2*maxBytes, maxRecords)
+		scratches.Put(e.scratch)
+		e.scratch = nil
+	}
 }
 
 // Subscription pushes the records of one shard to one consumer. Wait and Next belong to one goroutine, which closes
@@ -156,7 +170,7 @@ func (u *Subscription) Next(ctx context.Context, e *Event) (bool, error) {
 	records := e.Records[:0]
 	if !now.Before(u.pace.free()) {
 		var err error
-		if records, got, err = u.take(ctx, records); err != nil {
+		if records, got, err = u.take(ctx, records, e); err != nil {
 			return false, err
 		}
 	} else {
@@ -165,7 +179,7 @@ func (u *Subscription) Next(ctx context.Context, e *Event) (bool, error) {
 	if len(records) == 0 && !got.closed && now.Before(u.beat) {
 		return false, nil
 	}
-	*e = Event{Records: records, Shard: u.shard, Children: got.children}
+	*e = Event{Records: records, Shard: u.shard, Children: got.children, scratch: e.scratch}
 	if n := len(records); n > 0 {
 		u.last = records[n-1].Time
 		u.count(records, now)
@@ -186,8 +200,8 @@ func (u *Subscription) Next(ctx context.Context, e *Event) (bool, error) {
 	return true, nil
 }
 
-// take gets records, from the feed or from the log.
-func (u *Subscription) take(ctx context.Context, dst []shard.Record) ([]shard.Record, taken, error) {
+// take gets records, from the feed or from the log, for an event.
+func (u *Subscription) take(ctx context.Context, dst []shard.Record, e *Event) ([]shard.Record, taken, error) {
 	if u.feed != nil {
 		records, got, err := u.feed.take(u, dst)
 		if err != nil || !got.missed {
@@ -201,7 +215,12 @@ func (u *Subscription) take(ctx context.Context, dst []shard.Record) ([]shard.Re
 		return dst, taken{}, nil
 	}
 	u.service.metrics.ownReads.Add(1)
-	result, err := u.service.streams.Fetch(ctx, u.consumer.Stream, u.position, shard.Limit{Records: maxRecords, Bytes: maxBytes})
+	e.Release()
+	e.scratch = scratches.Get().(*shard.Scratch)
+	result, err := u.service.streams.Fetch(ctx, u.consumer.Stream, u.position, shard.Limit{Records: maxRecords, Bytes: maxBytes}, e.scratch)
+	if err != nil || len(result.Records) == 0 {
+		e.Release()
+	}
 	if err != nil {
 		return dst, taken{}, err
 	}

@@ -41,7 +41,7 @@ func (instant) Start(context.Context, stream.Name, string, stream.StartAt) (stre
 	return stream.Position{StreamID: "id"}, nil
 }
 
-func (s instant) Read(_ context.Context, _ stream.Name, from stream.Position, _ int) (stream.ReadResult, error) {
+func (s instant) Read(_ context.Context, _ stream.Name, from stream.Position, _ int, _ *shard.Scratch) (stream.ReadResult, error) {
 	return stream.ReadResult{Records: s.records, Next: from}, nil
 }
 

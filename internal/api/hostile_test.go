@@ -237,11 +237,11 @@ type counted struct {
 	end     chan struct{}
 }
 
-func (c counted) Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error) {
+func (c counted) Read(ctx context.Context, name stream.Name, from stream.Position, limit int, scratch *shard.Scratch) (stream.ReadResult, error) {
 	c.reading.Add(1)
 	defer c.reading.Add(-1)
 	<-c.end
-	return c.Streams.Read(ctx, name, from, limit)
+	return c.Streams.Read(ctx, name, from, limit, scratch)
 }
 
 // iterator makes a stream with one shard, and an iterator that begins at its first record.

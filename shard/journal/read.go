@@ -28,10 +28,9 @@ func (l *logState) Read(ctx context.Context, from shard.Offset, max shard.Limit)
 func (l *logState) ReadInto(ctx context.Context, from shard.Offset, max shard.Limit, scratch *shard.Scratch) ([]shard.Record, error) {
 	c := newCollector(max)
 	c.scratch = scratch
-	scratch.Memory = scratch.Memory[:0]
-	c.out = scratch.Records[:0]
+	c.out = scratch.Begin()
 	records, err := l.collect(ctx, from, c)
-	scratch.Records = c.out
+	scratch.End(c.out)
 	return records, err
 }
 

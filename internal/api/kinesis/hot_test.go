@@ -10,6 +10,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
 	"github.com/seed-462d9463/sluice/shard"
@@ -173,6 +174,26 @@ func TestAnInputThatIsUsedAgainForgetsTheRequestBefore(t *testing.T) {
 			t.Errorf("%s: entries %+v", c.document, in.put.entries)
 		}
 		in.Reset()
+	}
+}
+
+func TestAnOutputThatIsUsedAgainHasNothingOfTheRequestBefore(t *testing.T) {
+	out := GetRecordsOutput{
+		Shard: stream.Shard{ID: "shardId-000000000003"}, NextShardIterator: "next", MillisBehindLatest: 1, ChildShards: []ChildShard{{}},
+	}
+	out.Records = append(out.scratch.Begin(), shard.Record{Value: out.scratch.Room(nil, 100)})
+	out.scratch.End(out.Records)
+	before := out.Records
+	out.Reset()
+	if diff := cmp.Diff(GetRecordsOutput{}, out, cmpopts.IgnoreUnexported(GetRecordsOutput{})); diff != "" {
+		t.Error(diff)
+	}
+	if before[0].Value != nil || out.scratch.Size() == 0 {
+		t.Errorf("the records are kept, or %d bytes of memory", out.scratch.Size())
+	}
+	out.scratch.Room(nil, 3*stream.MaxReadBytes)
+	if out.Reset(); out.scratch.Size() > 0 {
+		t.Errorf("%d bytes are kept", out.scratch.Size())
 	}
 }
 

@@ -19,13 +19,22 @@ type GetRecordsInput struct {
 	StreamId      *string
 }
 
-// GetRecordsOutput is AWS's shape of that name. Records are the log's own; Shard gives their sequence numbers.
+// GetRecordsOutput is AWS's shape of that name. Records are the log's own, or in scratch; Shard gives their sequence numbers.
 type GetRecordsOutput struct {
 	Records            []shard.Record
 	Shard              stream.Shard
 	NextShardIterator  string // "" at the end of a closed shard: null on the wire
 	MillisBehindLatest int64
 	ChildShards        []ChildShard // at the end of a closed shard
+
+	scratch shard.Scratch
+}
+
+// Reset implements wire.Reusable.
+func (out *GetRecordsOutput) Reset() {
+	scratch := out.scratch
+	scratch.Release(2*stream.MaxReadBytes, 2*stream.MaxReadRecords)
+	*out = GetRecordsOutput{scratch: scratch}
 }
 
 // recordOverhead is about what a record takes in memory beside its key and value.
@@ -187,7 +196,7 @@ func (a *api) getRecords(ctx context.Context, c wire.Caller, in *GetRecordsInput
 	if in.Limit != nil {
 		limit = int(*in.Limit)
 	}
-	result, err := a.streams.Read(ctx, name, from, limit)
+	result, err := a.streams.Read(ctx, name, from, limit, &out.scratch)
 	if err != nil {
 		return readFault(err, name, shardID)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-462d9463/sluice/consumers/fanout"
 	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
 )
 
@@ -20,7 +21,7 @@ type Streams interface {
 	List(account, region, after string, limit int) (descriptions []stream.Description, more bool)
 	PutInto(ctx context.Context, name stream.Name, entries []stream.Entry, results []stream.Result) ([]stream.Result, error)
 	Start(ctx context.Context, name stream.Name, shardID string, at stream.StartAt) (stream.Position, error)
-	Read(ctx context.Context, name stream.Name, from stream.Position, limit int) (stream.ReadResult, error)
+	Read(ctx context.Context, name stream.Name, from stream.Position, limit int, scratch *shard.Scratch) (stream.ReadResult, error)
 	StartEncryption(ctx context.Context, name stream.Name, keyID string) error
 	StopEncryption(ctx context.Context, name stream.Name) error
 	Amend(ctx context.Context, name stream.Name, change func(*stream.Settings) error) error

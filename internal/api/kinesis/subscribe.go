@@ -38,6 +38,7 @@ func (e *SubscribeToShardEvent) Reset() {
 	if cap(records) > keptRecords {
 		records = nil
 	}
+	e.Release()
 	e.Event = fanout.Event{Records: records[:0]}
 }
 
