@@ -33,6 +33,10 @@ func accounted(e *Engine) error {
 		places += len(l.left)
 	}
 	charged += int64(places) * placeCharge
+	charged += e.buffers.bytes
+	if lent := e.buffers.lent.used.Load(); lent != 0 {
+		return fmt.Errorf("%d bytes of buffers have not been given back", lent)
+	}
 	f := e.flusher
 	if used := e.budget.used.Load(); used != charged || f.unflushed != unflushed || f.places != places {
 		return fmt.Errorf("counted: %d bytes of memory, %d not flushed, %d places; there are %d, %d and %d",

@@ -57,6 +57,7 @@ func (c *committer) run() {
 		}
 		c.idle.Stop()
 		if b == nil {
+			c.e.buffers.drop()
 			if err := c.e.marks.write(lsn(c.e.durable.Load()), 0); err != nil {
 				c.e.fail(err)
 			}
@@ -166,6 +167,7 @@ func (c *committer) takeBack(b *batch) *batch {
 				s.err = full
 				s.log.takeBack()
 				s.parts = nil // whoever has not asked for the outcome yet must not keep them
+				c.e.giveBack(s)
 				continue
 			}
 			to := into(s.bytes)
@@ -258,6 +260,9 @@ func (e *Engine) settle() {
 }
 
 func (a aftermath) settle(e *Engine) {
+	for _, s := range a.shares {
+		e.giveBack(s)
+	}
 	a.batch.finish()
 	e.budget.published(a.shares, a.freed)
 	e.queue.keep(a.shares)
@@ -292,6 +297,7 @@ func (c *committer) publish(b *batch, h *batchHeader) {
 func (e *Engine) drop(b *batch, err error) {
 	for _, s := range b.shares {
 		s.err = err
+		e.giveBack(s)
 	}
 	for _, change := range b.changes {
 		change.apply(err)

@@ -23,7 +23,7 @@ import (
 // Engine implements shard.Engine on a directory.
 //
 // Locks, in the order in which they may be taken together: table.mu, commitQueue.taking, budget.mu, logState.mu, then
-// one of commitQueue.mu, flusher.mu, compressor.mu.
+// one of commitQueue.mu, flusher.mu, compressor.mu, buffers.mu.
 type Engine struct {
 	opts     Options
 	maxFrame int64
@@ -34,6 +34,7 @@ type Engine struct {
 	marks   *marker
 	queue   *commitQueue
 	budget  *budget
+	buffers *buffers
 	flusher *flusher
 	files   *openFiles
 	turns   readTurns
@@ -104,6 +105,7 @@ func newEngine(opts Options) *Engine {
 	e.flusher = newFlusher(e)
 	e.compressor, e.scrubber = newCompressor(e), newScrubber(e)
 	e.budget = &budget{limit: opts.CacheBytes, eager: opts.eager, wanted: func() { signal(e.flusher.kicked) }}
+	e.buffers = newBuffers(e.budget)
 	e.metrics = newMetrics(e)
 	return e
 }
@@ -214,6 +216,7 @@ func (e *Engine) fail(err error) {
 		close(e.failed)
 		e.queue.stop(err)
 		e.budget.stop(err)
+		e.buffers.lent.stop(err)
 		e.opts.Logger.Error("the log engine has failed and must be restarted", "dir", e.opts.Dir, "error", err)
 	})
 }
@@ -224,6 +227,7 @@ func (e *Engine) Close() error {
 		e.closing.Store(true)
 		e.queue.stop(shard.ErrClosed)
 		e.budget.stop(shard.ErrClosed)
+		e.buffers.lent.stop(shard.ErrClosed)
 		<-e.committerDone
 		<-e.settlerDone
 		close(e.closed)

@@ -22,7 +22,8 @@ type logState struct {
 	id        uint64
 	topic     string
 	partition int
-	essential atomic.Bool // its appends use what is kept back when the disk is full; set under commitQueue.taking
+	essential atomic.Bool   // its appends use what is kept back when the disk is full; set under commitQueue.taking
+	followed  atomic.Uint64 // LSN up to which all was durable when a reader was last at its end
 
 	mu         sync.Mutex // guards what follows; the queue's and the flusher's locks come after it
 	gone       bool       // the topic was deleted
@@ -85,19 +86,31 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 	if err := e.usable(); err != nil {
 		return nil, err
 	}
+	var buf, lent []byte
+	charge := int64(size) + appendOverhead
 	if l.essential.Load() {
-		e.budget.force(int64(size) + appendOverhead) // they are few and small, and must not wait for others
+		e.budget.force(charge) // they are few and small, and must not wait for others
 	} else {
-		if err := e.flusher.refuse(ctx); err != nil {
-			return nil, err
+		err := e.flusher.refuse(ctx)
+		if err == nil && l.buffered(size) {
+			lent, err = e.buffers.get(ctx, size)
+			charge = appendOverhead
 		}
-		if err := e.budget.reserve(ctx, int64(size)+appendOverhead); err != nil {
+		if err == nil {
+			err = e.budget.reserve(ctx, charge)
+		}
+		if err != nil {
+			if lent != nil {
+				e.buffers.give(lent)
+			}
 			return nil, err
 		}
 	}
-	var buf []byte
 	var sum uint32
-	if size > slabFrame {
+	switch {
+	case lent != nil:
+		buf, sum = encodeRecords(lent, records)
+	case size > slabFrame:
 		buf, sum = encodeRecords(make([]byte, 0, size), records)
 	}
 	now := time.Now().UnixMilli()
@@ -115,13 +128,22 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 		}
 		h.seal(buf)
 		s.add(&h, buf)
+		if lent != nil {
+			s.lend(buf)
+			if mutant.On(mutant.ReuseUnwritten) {
+				e.giveBack(s)
+			}
+		}
 		l.next, l.lastMillis = h.end(), h.millis
 		p = l.slab.carve(now)
 		*p = pending{share: s, first: h.base, millis: h.millis}
 	}
 	l.mu.Unlock()
 	if err != nil {
-		e.budget.release(int64(size) + appendOverhead)
+		e.budget.release(charge)
+		if lent != nil {
+			e.buffers.give(lent)
+		}
 		return nil, err
 	}
 	return p, nil
@@ -174,7 +196,7 @@ func (l *logState) close(s *share) {
 	}
 }
 
-// publish makes a share durable, and returns what it needs less of the cache bound from now on. Not ok: the log is gone.
+// publish makes a share durable, and returns what is needed less of the cache bound from now on. Not ok: the log is gone.
 func (l *logState) publish(s *share) (freed int64, ok bool) {
 	l.lockSoon()
 	defer l.mu.Unlock()
@@ -186,7 +208,11 @@ func (l *logState) publish(s *share) (freed int64, ok bool) {
 	l.e.flusher.note(l, s.at, s.bytes)
 	l.grow(s.bytes)
 	l.notify()
-	return s.settle(), true
+	freed = s.settle()
+	if s.lent != nil {
+		freed += l.leave(s.end)
+	}
+	return freed, true
 }
 
 // notify wakes those who wait for records. The lock is held.
@@ -238,6 +264,11 @@ func (l *logState) cut(n int) (freed int64) {
 func (l *logState) evict(upTo shard.Offset) (freed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.leave(upTo)
+}
+
+// leave is evict. The lock is held.
+func (l *logState) leave(upTo shard.Offset) (freed int64) {
 	n := 0
 	was := len(l.left)
 	for n < len(l.cache) && l.cache[n].end <= upTo {
@@ -277,6 +308,7 @@ func (l *logState) Wait(ctx context.Context, from shard.Offset) error {
 		if there {
 			return nil
 		}
+		l.follow()
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -166,6 +166,7 @@ func (f *flusher) markDue() error {
 	if f.replays || !f.e.marks.old(time.Now()) {
 		return nil
 	}
+	f.e.buffers.trim() // as often
 	return f.e.marks.write(lsn(f.e.durable.Load()), 0)
 }
 

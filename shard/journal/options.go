@@ -139,6 +139,8 @@ type Options struct {
 	treeFrom int
 	// placeBytes bounds the frames of one place, see place.go. 0: the constant.
 	placeBytes int64
+	// bufferedFrame is the shortest frame that passes through a buffer, see buffers.go. 0: the constant.
+	bufferedFrame int
 	// placesBytes is the memory for places from which on records are moved to segments; a start may take twice as much.
 	// 0: a quarter of CacheBytes.
 	placesBytes int64
@@ -211,6 +213,9 @@ func (o *Options) complete() error {
 	}
 	if o.placeBytes == 0 {
 		o.placeBytes = placeBytes
+	}
+	if o.bufferedFrame == 0 {
+		o.bufferedFrame = bufferedFrame
 	}
 	if o.placesBytes == 0 {
 		o.placesBytes = o.CacheBytes / 4

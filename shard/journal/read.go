@@ -59,6 +59,9 @@ func (l *logState) collect(ctx context.Context, from shard.Offset, c *collector)
 		from = l.passGap(from)
 		if from >= l.durable || c.full {
 			l.mu.Unlock()
+			if !c.full {
+				l.follow()
+			}
 			return c.out, nil
 		}
 		c.there = int64(l.durable - from)

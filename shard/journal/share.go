@@ -27,8 +27,9 @@ type share struct {
 	base   shard.Offset
 	end    shard.Offset
 	frames int
-	bytes  int64 // of the frames
-	charge int64 // what it counts for in the cache bound
+	bytes  int64    // of the frames
+	lent   [][]byte // that some of them are in, until the batch is decided: it does not stay in the cache then
+	charge int64    // what it counts for in the cache bound
 
 	at   lsn   // of its batch; set when that is written
 	skip int64 // from there to its first frame
@@ -55,6 +56,12 @@ func (s *share) add(h *frameHeader, buf []byte) {
 		}
 	}
 	s.parts = append(s.parts, part{h.base, h.millis, buf})
+}
+
+// lend takes note that the last frame is in a buffer, which counts for itself.
+func (s *share) lend(buf []byte) {
+	s.lent = append(s.lent, buf)
+	s.charge -= int64(len(buf))
 }
 
 // settle lets a durable share count for what it takes in the cache, and returns what that is less than before.

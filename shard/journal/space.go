@@ -42,6 +42,7 @@ func (f *flusher) setFull(err error) {
 	f.lastTry.Store(int64(time.Since(f.begun)))
 	f.e.queue.setFull(err)
 	f.e.budget.setFull(err)
+	f.e.buffers.lent.setFull(err)
 	switch {
 	case was == nil:
 		f.e.opts.Logger.Error("no space left: writes are refused until there is some; free some on this disk, delete streams, "+

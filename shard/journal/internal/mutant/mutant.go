@@ -52,6 +52,7 @@ const (
 	JoinLate            Mutant = "appends join a batch that is being written"
 	ForgetPlaces        Mutant = "a checkpoint forgets what has left the cache before it was flushed"
 	TrimBySizeFirst     Mutant = "a trim by size is applied before it is durable"
+	ReuseUnwritten      Mutant = "a buffer is used again before its frame is written"
 )
 
 // All are all of them.
@@ -61,5 +62,5 @@ var All = []Mutant{
 	SkipStartSync, SkipRewrite, SkipRename, TrustNewDirs, TrustNewFiles, SkipBatchSum, SkipChanges,
 	AcknowledgeUnsynced, MarkFirst, CheckpointAtEnd, SnapshotFirst, RecycleFirst, RecycleNeeded, RemoveSnapshotFirst,
 	RemovePlainFirst, TrimFirst, ChangeFirst, ReuseIDs, KeepPlaces, JoinLate, ForgetPlaces,
-	TrimBySizeFirst,
+	TrimBySizeFirst, ReuseUnwritten,
 }

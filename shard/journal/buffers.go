@@ -1,0 +1,152 @@
+package journal
+
+import (
+	"context"
+	"math/bits"
+	"slices"
+	"sync"
+)
+
+// Memory for a long append is dear: page faults, zeroing and the garbage collector cost several times what encoding, summing
+// and writing it costs, and what has left the processor's cache before it is written must come back. So a long frame of a
+// log that nobody follows passes through a buffer, which is used again as soon as the frame is durable; the frame is read
+// from the journal from then on (place.go). No reader ever sees a buffer.
+//
+// A log is followed while somebody who reads it has been at its end lately. Its long frames stay in the cache like short
+// ones, in memory of their own, which is shared with all who read them.
+
+const (
+	// bufferedFrame is the shortest frame that is worth a buffer: for shorter ones the allocator has memory ready.
+	bufferedFrame = 32 << 10
+	// bufferShare is the part of the cache bound that all buffers together may take. More would not be faster: one
+	// batch is on its way to the disk, the next is queued, and the one after that is encoded.
+	bufferShare = 8
+)
+
+// buffers lends memory to long appends. What there is of it counts in the engine's budget.
+type buffers struct {
+	most   int64 // bytes of all buffers
+	memory *budget
+	lent   budget // of most; who finds nothing left waits here
+
+	mu    sync.Mutex // guards what follows; no other lock is taken under it
+	spare [][]byte   // empty; the one used last is the last, since the processor's cache may still hold it
+	bytes int64      // of spare
+	least int64      // of bytes since the last trim
+}
+
+func newBuffers(memory *budget) *buffers {
+	most := memory.limit / bufferShare
+	return &buffers{most: most, memory: memory, lent: budget{limit: most, wanted: func() {}}}
+}
+
+// bufferBytes returns the size of a buffer for n bytes: up to an eighth more, so that there are few different ones.
+func bufferBytes(n int) int64 {
+	step := int64(1) << max(bits.Len(uint(n-1))-4, 0)
+	return (int64(n) + step - 1) &^ (step - 1)
+}
+
+// fits tells whether there can be a buffer of n bytes beside others.
+func (b *buffers) fits(n int) bool { return bufferBytes(n) <= b.most/4 }
+
+// get returns an empty buffer for n bytes, to be given back. It waits until there is room for one.
+func (b *buffers) get(ctx context.Context, n int) ([]byte, error) {
+	size := bufferBytes(n)
+	if err := b.lent.reserve(ctx, size); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	buf := b.pop(size)
+	freed := int64(0)
+	if buf == nil {
+		freed = b.shed(b.most - b.lent.used.Load())
+	}
+	b.mu.Unlock()
+	if buf != nil {
+		return buf, nil
+	}
+	b.memory.release(freed)
+	if err := b.memory.reserve(ctx, size); err != nil {
+		b.lent.release(size)
+		return nil, err
+	}
+	return make([]byte, 0, size), nil
+}
+
+// pop takes the last spare buffer of a size, nil if there is none. The lock is held.
+func (b *buffers) pop(size int64) []byte {
+	for i, buf := range slices.Backward(b.spare) {
+		if int64(cap(buf)) == size {
+			b.spare = slices.Delete(b.spare, i, i+1)
+			b.bytes -= size
+			b.least = min(b.least, b.bytes)
+			return buf
+		}
+	}
+	return nil
+}
+
+// give takes buffers back.
+func (b *buffers) give(bufs ...[]byte) {
+	size := int64(0)
+	b.mu.Lock()
+	for _, buf := range bufs {
+		size += int64(cap(buf))
+		b.spare = append(b.spare, buf[:0])
+	}
+	b.bytes += size
+	b.mu.Unlock()
+	b.lent.release(size)
+}
+
+// shed drops the spare buffers that were used longest ago until no more than so many bytes are left, and returns what they
+// had. The lock is held.
+func (b *buffers) shed(left int64) (freed int64) {
+	n := 0
+	for ; n < len(b.spare) && b.bytes-freed > left; n++ {
+		freed += int64(cap(b.spare[n]))
+	}
+	b.spare = slices.Delete(b.spare, 0, n)
+	b.bytes -= freed
+	b.least = min(b.least, b.bytes)
+	return freed
+}
+
+// trim drops what has been spare since the last trim.
+func (b *buffers) trim() {
+	b.mu.Lock()
+	freed := b.shed(b.bytes - b.least)
+	b.least = b.bytes
+	b.mu.Unlock()
+	b.memory.release(freed)
+}
+
+// drop drops all that is spare.
+func (b *buffers) drop() {
+	b.mu.Lock()
+	freed := b.shed(0)
+	b.mu.Unlock()
+	b.memory.release(freed)
+}
+
+// giveBack takes back the buffers of a share whose batch is decided: nobody reads them any more.
+func (e *Engine) giveBack(s *share) {
+	if s.lent != nil {
+		e.buffers.give(s.lent...)
+		s.lent = nil
+	}
+}
+
+// follow takes note that a reader is at the end of the log.
+func (l *logState) follow() { l.followed.Store(l.e.durable.Load()) }
+
+// followedNow tells whether the log is followed: until as much has become durable, since a reader was at its end, as the
+// cache can hold. Then he would not find it there any more.
+func (l *logState) followedNow() bool {
+	return int64(l.e.durable.Load()-l.followed.Load()) < l.e.opts.CacheBytes
+}
+
+// buffered tells whether an ordinary frame of so many bytes passes through a buffer.
+func (l *logState) buffered(size int) bool {
+	return size >= l.e.opts.bufferedFrame && l.e.buffers.fits(size) && !l.followedNow()
+}
