@@ -86,30 +86,15 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 	if err := e.usable(); err != nil {
 		return nil, err
 	}
-	var buf, lent []byte
-	charge := int64(size) + appendOverhead
-	if l.essential.Load() {
-		e.budget.force(charge) // they are few and small, and must not wait for others
-	} else {
-		err := e.flusher.refuse(ctx)
-		if err == nil && l.buffered(size) {
-			lent, err = e.buffers.get(ctx, size)
-			charge = appendOverhead
-		}
-		if err == nil {
-			err = e.budget.reserve(ctx, charge)
-		}
-		if err != nil {
-			if lent != nil {
-				e.buffers.give(lent)
-			}
-			return nil, err
-		}
+	room, err := l.reserve(ctx, size)
+	if err != nil {
+		return nil, err
 	}
+	var buf []byte
 	var sum uint32
 	switch {
-	case lent != nil:
-		buf, sum = encodeRecords(lent, records)
+	case room.buffer != nil:
+		buf, sum = encodeRecords(room.buffer, records)
 	case size > slabFrame:
 		buf, sum = encodeRecords(make([]byte, 0, size), records)
 	}
@@ -128,7 +113,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 		}
 		h.seal(buf)
 		s.add(&h, buf)
-		if lent != nil {
+		if room.buffer != nil {
 			s.lend(buf)
 			if mutant.On(mutant.ReuseUnwritten) {
 				e.giveBack(s)
@@ -140,13 +125,42 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 	}
 	l.mu.Unlock()
 	if err != nil {
-		e.budget.release(charge)
-		if lent != nil {
-			e.buffers.give(lent)
+		e.budget.release(room.charge)
+		if room.buffer != nil {
+			e.buffers.give(room.buffer)
 		}
 		return nil, err
 	}
 	return p, nil
+}
+
+// room is what an append has reserved.
+type room struct {
+	charge int64  // in the budget
+	buffer []byte // for its frame, if it passes through one
+}
+
+// reserve waits for memory for a frame of so many bytes, or returns why there is none.
+func (l *logState) reserve(ctx context.Context, size int) (r room, err error) {
+	e := l.e
+	r.charge = int64(size) + appendOverhead
+	if l.essential.Load() {
+		e.budget.force(r.charge) // they are few and small, and must not wait for others
+		return r, nil
+	}
+	if err := e.flusher.refuse(ctx); err != nil {
+		return r, err
+	}
+	if l.buffered(size) {
+		if r.buffer, err = e.buffers.get(ctx, size); err != nil {
+			return r, err
+		}
+		r.charge = appendOverhead
+	}
+	if err = e.budget.reserve(ctx, r.charge); err != nil && r.buffer != nil {
+		e.buffers.give(r.buffer)
+	}
+	return r, err
 }
 
 // openFor returns the share that a frame of so many bytes joins, which the caller has to add. The lock is held.
