@@ -41,14 +41,17 @@ func (t Task) appends(ctx context.Context) (Result, error) {
 // settle appends so much, to all logs, that all files that are made when first needed are there, and caches are as full
 // as they will be.
 func (t Task) settle(ctx context.Context, a appender) error {
-	size := min(t.Settle/int64(t.Logs), 64<<10)
+	size, among := min(t.Settle/int64(t.Logs), 64<<10), 64
+	if t.Small {
+		size, among = int64(t.Size), t.Writers
+	}
 	if size == 0 {
 		return nil
 	}
 	payload := payloadOf(int(size))
 	var number atomic.Int64
 	var writers errgroup.Group
-	for range 64 {
+	for range among {
 		append := a.writer(ctx)
 		writers.Go(func() error {
 			for n := number.Add(1); n*size <= t.Settle; n = number.Add(1) {

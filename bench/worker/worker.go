@@ -35,6 +35,7 @@ type Task struct {
 	Rate     int           `json:"rate"`     // records a second
 	Keep     int64         `json:"keep"`     // bytes that are retained of all logs; 0: all
 	Settle   int64         `json:"settle"`   // bytes appended before anything is measured
+	Small    bool          `json:"small"`    // in records of Size, by Writers; else in longer ones, which takes less time
 	Readers  int           `json:"readers"`
 	Cold     bool          `json:"cold"` // drop the page cache before each round of the readers
 	Warmup   time.Duration `json:"warmup"`
