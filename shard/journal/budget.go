@@ -21,8 +21,9 @@ type budget struct {
 	eager  bool   // evict at once; see Options
 	wanted func() // called when somebody begins to wait
 
-	used atomic.Int64 // grows beyond the limit only by force
-	busy atomic.Bool  // somebody waits, or all are refused: reserve must look closer
+	used atomic.Int64  // grows beyond the limit only by force
+	gone atomic.Uint64 // LSN of the last share that was evicted
+	busy atomic.Bool   // somebody waits, or all are refused: reserve must look closer
 
 	mu        sync.Mutex  // guards what follows, and changes of busy
 	evictable []evictable // durable shares, oldest first; [head:] are left
@@ -126,7 +127,11 @@ func (b *budget) evictOne() {
 	ev := b.evictable[b.head]
 	b.evictable[b.head] = evictable{}
 	b.head++
-	b.used.Add(-ev.log.evict(ev.upTo))
+	freed, at := ev.log.evict(ev.upTo)
+	b.used.Add(-freed)
+	if at > 0 {
+		b.gone.Store(uint64(at))
+	}
 }
 
 // pump answers those who wait for as long as there is room.

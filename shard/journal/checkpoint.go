@@ -43,8 +43,8 @@ func (f *flusher) needed() lsn {
 	at := lsn(f.e.durable.Load())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.heap) > 0 && !mutant.On(mutant.CheckpointAtEnd) {
-		at = min(at, f.heap[0].since)
+	if l := f.oldest(); l != nil && !mutant.On(mutant.CheckpointAtEnd) {
+		at = min(at, l.since)
 	}
 	return at
 }

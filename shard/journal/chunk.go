@@ -22,13 +22,14 @@ type chunk struct {
 	bytes  int64
 }
 
-// nextChunk returns what is to be flushed next, and the segment that the log writes to.
-func (l *logState) nextChunk(before lsn) (c chunk, active segment, some bool) {
+// nextChunk sets c, whose memory it uses again, to what is to be flushed next, and returns the segment that the log writes to.
+func (l *logState) nextChunk(before lsn, c *chunk) (active segment, some bool) {
+	*c = chunk{places: c.places[:0], parts: c.parts[:0]}
 	limit, age := min(maxChunk, l.e.opts.SegmentBytes), l.e.opts.SegmentAge.Milliseconds()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if at, some := l.oldestUnflushed(); l.gone || !some || at >= before {
-		return c, active, false
+		return active, false
 	}
 	takes := func(base, end shard.Offset, millis, bytes int64, at lsn, parts int) bool {
 		switch {
@@ -57,11 +58,12 @@ func (l *logState) nextChunk(before lsn) (c chunk, active segment, some bool) {
 	if k := len(l.segments); k > 0 && !l.segments[k-1].sealed {
 		active = l.segments[k-1]
 	}
-	return c, active, true
+	return active, true
 }
 
-// gather returns the chunk's frames, behind room for the header of a segment.
+// gather returns the chunk's frames, behind room for the header of a segment. It lets go of the cache's memory.
 func (f *flusher) gather(l *logState, c *chunk) ([]byte, error) {
+	defer clear(c.parts)
 	n := segmentHeaderBytes + int(c.bytes)
 	if cap(f.buf) < n {
 		f.buf = make([]byte, n, max(n, min(2*n, segmentHeaderBytes+maxChunk)))

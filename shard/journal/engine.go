@@ -5,8 +5,9 @@
 // queued to the journal, syncs it and acknowledges (committer.go); the frame stays in the cache for readers, until
 // the room is needed (budget.go), unless it is long and nobody follows its log (buffers.go), and from then on is read from
 // the journal (place.go); when half of the journal is in use, the flusher writes it to its log's segment (flusher.go),
-// unless it has been trimmed; a checkpoint frees the journal behind it (checkpoint.go); readers further behind read
-// segments (read.go); Trim drops whole segments.
+// unless it has been trimmed, or before that, while it is in the cache, where nothing is gained by putting it off (ahead.go);
+// a checkpoint frees the journal behind it (checkpoint.go); readers further behind read segments (read.go); Trim drops
+// whole segments.
 package journal
 
 import (

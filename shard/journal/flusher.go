@@ -25,7 +25,8 @@ type flusher struct {
 	begun   time.Time
 
 	mu        sync.Mutex // guards what follows; no other lock is taken under it
-	heap      logHeap    // logs with unflushed records, by the LSN of the oldest
+	fresh     logHeap    // logs with unflushed records, by the LSN of the oldest
+	lazy      logHeap    // the same, those that flushAhead leaves alone
 	trims     []*logState
 	doomed    []*logState
 	oversized []*logState // may take more than their bound, see retain.go
@@ -65,6 +66,7 @@ type flusher struct {
 	replays   bool                   // recovery, alone then, applies again what the journal says
 	hurry     bool                   // the committer was waiting for a journal file when this work began
 	buf       []byte
+	chunk     chunk
 }
 
 func newFlusher(e *Engine) *flusher {
@@ -126,14 +128,17 @@ func (f *flusher) work() error {
 		return err
 	}
 	low := f.checkFree()
-	err := f.flushDue()
+	err := f.flushAhead(f.journalLow)
+	if err == nil {
+		err = f.flushDue()
+	}
 	if err == nil {
 		err = f.checkpointDue()
 	}
 	f.finished.Store(round)
 	if err == nil {
 		f.setFull(low)
-		if f.oldestDue(false) != nil {
+		if f.oldestDue(false) != nil || f.aheadDue() {
 			signal(f.kicked)
 		}
 		return nil
@@ -167,12 +172,13 @@ func (f *flusher) finish() error {
 
 // flushLog writes what is durable of a log and lies before an LSN to its segments, and what follows if that is little.
 func (f *flusher) flushLog(l *logState, before lsn, p *pacer) error {
+	c := &f.chunk
 	for {
-		c, active, some := l.nextChunk(before)
+		active, some := l.nextChunk(before, c)
 		if !some {
 			return nil
 		}
-		buf, err := f.gather(l, &c)
+		buf, err := f.gather(l, c)
 		if errors.Is(err, errMoved) && !l.holdsPlace(c.places[0]) {
 			continue // trimmed, or the log deleted
 		}
@@ -180,7 +186,7 @@ func (f *flusher) flushLog(l *logState, before lsn, p *pacer) error {
 			f.e.advise(err)
 			return fmt.Errorf("move records from the journal: %w", err)
 		}
-		if err := f.flushChunk(l, active, &c, buf); err != nil {
+		if err := f.flushChunk(l, active, c, buf); err != nil {
 			return err
 		}
 		p.step(c.bytes)

@@ -50,8 +50,9 @@ type logState struct {
 	allocated int64 // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
 
 	// Guarded by the flusher's lock.
-	heapAt  int // place in the heap of unflushed logs, plus one; 0: not there
-	since   lsn // of the oldest unflushed records, while in the heap
+	heapAt  int  // place in its heap of unflushed logs, plus one; 0: in none
+	lazy    bool // which of the two
+	since   lsn  // of the oldest unflushed records, while in the heap
 	trimmed bool
 
 	toCompress bool // in the compressor's queue, whose lock guards it
@@ -224,7 +225,8 @@ func (l *logState) publish(s *share) (freed int64, ok bool) {
 	l.notify()
 	freed = s.settle()
 	if s.lent != nil {
-		freed += l.leave(s.end)
+		gone, _ := l.leave(s.end)
+		freed += gone
 	}
 	return freed, true
 }
@@ -273,27 +275,28 @@ func (l *logState) cut(n int) (freed int64) {
 	return freed
 }
 
-// evict drops durable shares that end at or before an offset from the cache. Those that are not flushed are left in the
-// journal.
-func (l *logState) evict(upTo shard.Offset) (freed int64) {
+// evict drops durable shares that end at or before an offset from the cache, and returns the LSN of the last one. Those that are
+// not flushed are left in the journal.
+func (l *logState) evict(upTo shard.Offset) (freed int64, at lsn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.leave(upTo)
 }
 
 // leave is evict. The lock is held.
-func (l *logState) leave(upTo shard.Offset) (freed int64) {
+func (l *logState) leave(upTo shard.Offset) (freed int64, at lsn) {
 	n := 0
 	was := len(l.left)
 	for n < len(l.cache) && l.cache[n].end <= upTo {
-		if s := l.cache[n]; s.end > l.flushed {
+		s := l.cache[n]
+		if at = s.at; s.end > l.flushed {
 			l.left = s.places(l.left)
 		}
 		n++
 	}
 	more := len(l.left) - was
 	l.e.flusher.leave(more)
-	return l.cut(n) - int64(more)*placeCharge
+	return l.cut(n) - int64(more)*placeCharge, at
 }
 
 // hasCached tells whether the cache holds anything before an offset.

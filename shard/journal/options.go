@@ -18,7 +18,8 @@ type Config struct {
 	JournalFileBytes int64 `yaml:"journal_file_bytes" env:"JOURNAL_FILE_BYTES"`
 	// JournalFiles is how many journal files there may be; they are made when first needed, and written
 	// over in turn. Records are moved from there to segments when half of the files are in use; what is trimmed or
-	// deleted before is written once, and no more. There are fewer of them where there is little space.
+	// deleted before is written once, and no more. Small records of a log that retains much more than that are moved
+	// before they leave the cache. There are fewer files where there is little space.
 	JournalFiles int `yaml:"journal_files" env:"JOURNAL_FILES"`
 	// CacheBytes bounds the memory for records that wait for the disk or are kept for readers near the end,
 	// over all logs. Appends wait when it is full of records that are not in their segments yet.
@@ -144,6 +145,8 @@ type Options struct {
 	// placesBytes is the memory for places from which on records are moved to segments; a start may take twice as much.
 	// 0: a quarter of CacheBytes.
 	placesBytes int64
+	// aheadShares is how many shares of a log are worth moving ahead, see ahead.go. 0: the constant.
+	aheadShares int
 }
 
 // The phases of Open, as operators read them, and what is counted.
@@ -216,6 +219,9 @@ func (o *Options) complete() error {
 	}
 	if o.bufferedFrame == 0 {
 		o.bufferedFrame = bufferedFrame
+	}
+	if o.aheadShares == 0 {
+		o.aheadShares = aheadShares
 	}
 	if o.placesBytes == 0 {
 		o.placesBytes = o.CacheBytes / 4

@@ -21,6 +21,8 @@ const (
 	placeBytes = 64 << 10
 	// placeCharge is what a place counts for in the cache bound: half as much again as its size, since lists grow ahead.
 	placeCharge = 64
+	// firstPlaces is for how many a list is made.
+	firstPlaces = 8
 )
 
 // place is where frames of a log are in the journal.

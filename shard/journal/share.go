@@ -76,6 +76,9 @@ func (s *share) ordinary() bool { return !s.log.essential.Load() }
 
 // places returns where the share is in the journal.
 func (s *share) places(to []place) []place {
+	if to == nil {
+		to = make([]place, 0, firstPlaces)
+	}
 	pos := s.skip
 	for i := 0; i < len(s.parts); {
 		first := s.parts[i]

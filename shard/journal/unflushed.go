@@ -31,9 +31,36 @@ func (h *logHeap) Pop() any {
 	return l
 }
 
+// heapOf returns the heap that the log is in. The lock is held.
+func (f *flusher) heapOf(l *logState) *logHeap {
+	if l.lazy {
+		return &f.lazy
+	}
+	return &f.fresh
+}
+
+// push takes in a log that has unflushed records now. The lock is held.
+func (f *flusher) push(l *logState) {
+	l.lazy = false
+	heap.Push(&f.fresh, l)
+}
+
+// oldest returns the log with the oldest unflushed records, nil if all are flushed. The lock is held.
+func (f *flusher) oldest() *logState {
+	switch {
+	case len(f.fresh)+len(f.lazy) == 0:
+		return nil
+	case len(f.lazy) == 0 || len(f.fresh) > 0 && f.fresh[0].since < f.lazy[0].since:
+		return f.fresh[0]
+	default:
+		return f.lazy[0]
+	}
+}
+
 // Moving records to segments is put off until something needs it: for each byte that it writes the disk has written one
 // already, and what is trimmed or deleted before need never be written again. What needs it: the journal, when half
-// of its files are in use, and the memory that the places of records in it take.
+// of its files are in use, and the memory that the places of records in it take. flushAhead does not wait for that where
+// nothing is gained by it.
 
 // note takes in newly durable bytes of a log, whose lock is held.
 func (f *flusher) note(l *logState, at lsn, bytes int64) {
@@ -42,7 +69,7 @@ func (f *flusher) note(l *logState, at lsn, bytes int64) {
 	f.unflushed += bytes
 	if l.heapAt == 0 {
 		l.since = at
-		heap.Push(&f.heap, l)
+		f.push(l)
 	}
 }
 
@@ -58,7 +85,7 @@ func (f *flusher) noteBatch(now time.Time) {
 	f.mu.Lock()
 	due := f.e.marks.old(now) || f.e.opts.eager || f.crowded() || len(f.trims)+len(f.doomed)+len(f.oversized) > 0
 	f.mu.Unlock()
-	if due || f.lookDue() || f.journalLow() {
+	if due || f.aheadDue() || f.lookDue() || f.journalLow() {
 		signal(f.kicked)
 	}
 }
@@ -96,13 +123,13 @@ func (f *flusher) requeue(l *logState) {
 	}
 	switch {
 	case !some && l.heapAt > 0:
-		heap.Remove(&f.heap, l.heapAt-1)
+		heap.Remove(f.heapOf(l), l.heapAt-1)
 	case some && l.heapAt > 0:
 		l.since = since
-		heap.Fix(&f.heap, l.heapAt-1)
+		heap.Fix(f.heapOf(l), l.heapAt-1)
 	case some:
 		l.since = since
-		heap.Push(&f.heap, l)
+		f.push(l)
 	}
 }
 
@@ -150,8 +177,8 @@ func (f *flusher) flushDue() error {
 func (f *flusher) oldestDue(anyway bool) *logState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.heap) > 0 && (anyway || f.e.opts.eager || f.crowded()) {
-		return f.heap[0]
+	if anyway || f.e.opts.eager || f.crowded() {
+		return f.oldest()
 	}
 	return nil
 }
@@ -160,16 +187,21 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 func (f *flusher) flushBefore(at lsn) error {
 	p := f.pace(f.waiting())
 	for {
-		f.mu.Lock()
-		var l *logState
-		if len(f.heap) > 0 && f.heap[0].since < at {
-			l = f.heap[0]
+		if err := f.flushAhead(f.hurried); err != nil {
+			return err
 		}
+		f.mu.Lock()
+		l := f.oldest()
+		done := l == nil || l.since >= at
 		f.mu.Unlock()
-		if l == nil {
+		if done {
 			return nil
 		}
-		if err := f.flushLog(l, at, p); err != nil {
+		upTo := at
+		if l.ahead() { // with nothing left in the journal alone, flushAhead can take over
+			upTo = lsn(f.e.durable.Load())
+		}
+		if err := f.flushLog(l, upTo, p); err != nil {
 			return err
 		}
 	}
