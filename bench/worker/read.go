@@ -70,8 +70,8 @@ func (t Task) fill(ctx context.Context, e *engine) error {
 	return writers.Wait()
 }
 
-// readLog reads one log until ctx ends. Cold, the first reader has the page cache emptied of all
-// segments before each of its rounds. Without scratch the records get memory of their own.
+// readLog reads one log until ctx ends. Cold, the first reader has the page cache emptied of all segments, and of the
+// journal, before each of its rounds. Without scratch the records get memory of their own.
 func (t Task) readLog(ctx context.Context, l shard.Log, who int, m *meter, scratch *shard.Scratch) error {
 	read := l.Read
 	if scratch != nil {
@@ -81,8 +81,10 @@ func (t Task) readLog(ctx context.Context, l shard.Log, who int, m *meter, scrat
 	}
 	for ctx.Err() == nil {
 		if t.What == ReadCold && who == 0 {
-			if err := forget(filepath.Join(t.Dir, "shards")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
+			for _, dir := range []string{"shards", "journal"} {
+				if err := forget(filepath.Join(t.Dir, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
 			}
 		}
 		at, next := l.Bounds()

@@ -88,7 +88,10 @@ func (c *committer) commit(b *batch) (*batch, error) {
 			return b, err
 		}
 	}
-	if err := c.e.journal.append(h, vec); err != nil {
+	c.e.disk.commit(true)
+	err = c.e.journal.append(h, vec)
+	c.e.disk.commit(false)
+	if err != nil {
 		return b, err
 	}
 	if c.e.marks.reached() <= c.e.journal.needed() {

@@ -40,6 +40,7 @@ type Engine struct {
 	flusher *flusher
 	files   *openFiles
 	turns   readTurns
+	disk    *diskTurns
 	blocks  *blockCache
 	metrics *metrics
 
@@ -91,6 +92,7 @@ func newEngine(opts Options) *Engine {
 		files:     newOpenFiles(opts.FS, opts.Dir, opts.MaxOpenFiles),
 		blocks:    newBlockCache(),
 		turns:     newReadTurns(),
+		disk:      newDiskTurns(),
 		tableLock: make(chan struct{}, 1),
 		naming:    make(chan struct{}, 1),
 		closed:    make(chan struct{}),

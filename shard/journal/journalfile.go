@@ -229,6 +229,7 @@ func createJournalFile(fs vfs.FS, dir string, i int, size int64, step func(int64
 	if err != nil {
 		return nil, err
 	}
+	_ = f.NoReadahead()
 	err = zeroFill(f, 0, size, step)
 	if err == nil {
 		err = fs.Rename(tmp, path.Join(dir, name))

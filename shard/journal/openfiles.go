@@ -109,11 +109,16 @@ func (o *openFiles) acquire(key fileKey, create bool) (*openFile, error) {
 	return of, nil
 }
 
-func (o *openFiles) openFile(name string, create bool) (vfs.File, error) {
+func (o *openFiles) openFile(name string, create bool) (f vfs.File, err error) {
 	if create {
-		return o.fs.Create(name)
+		f, err = o.fs.Create(name)
+	} else {
+		f, err = o.fs.Open(name, true)
 	}
-	return o.fs.Open(name, true)
+	if err == nil {
+		_ = f.NoReadahead() // see readturns.go
+	}
+	return f, err
 }
 
 // closeIdle closes what nobody uses, when there are too many open files.

@@ -179,7 +179,7 @@ func (l *logState) readPlaces(ctx context.Context, places []place, from shard.Of
 	for len(places) > 0 && !c.full {
 		n, bytes := adjoining(places)
 		frames, end, err := l.fetch(places[:n], c.room(int(bytes)), func(f *journalFile, b []byte, pos int64) (int, error) {
-			return turnReader{f.f, l.e.turns}.ReadAt(b, pos)
+			return turnReader{diskReader{ctx, l.e, f.f}}.ReadAt(b, pos)
 		})
 		if bad := c.addFrames(frames, from); bad != nil {
 			return next, bad
@@ -245,7 +245,7 @@ func (l *logState) readSegment(ctx context.Context, seg segment, from shard.Offs
 	next := from
 	stop := pos + chunk
 	end := int64(0)
-	err = l.scan(turnReader{f, l.e.turns}, f, seg, pos, chunk, c.scratch, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
+	err = l.scan(turnReader{diskReader{ctx, l.e, f}}, f, seg, pos, chunk, c.scratch, func(h *frameHeader, frame []byte, pos int64) (bool, error) {
 		if err := l.owns(h, seg); err != nil {
 			return false, err
 		}
@@ -375,7 +375,7 @@ func (l *logState) indexOf(f *openFile, seg segment) ([]indexEntry, error) {
 	if index.start <= segmentHeaderBytes {
 		return index.entries, nil
 	}
-	before, err := buildIndex(f, f.name, segmentHeaderBytes, index.start)
+	before, err := buildIndex(diskReader{context.Background(), l.e, f}, f.name, segmentHeaderBytes, index.start)
 	if err != nil {
 		return nil, err
 	}

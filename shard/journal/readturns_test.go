@@ -1,9 +1,14 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -23,6 +28,7 @@ func TestWhoWaitsForTheDiskHoldsUpNobody(t *testing.T) {
 	}
 	e = mustOpen(t, opts)
 	e.turns = make(readTurns, 1)
+	e.disk.turns = make(chan struct{}, 2) // an injected file has nothing in memory
 	slow := mustLog(t, e, "slow")
 	waits, goOn := make(chan struct{}, 100), make(chan struct{})
 	disk.Hook(func(c vfs.Call) error {
@@ -49,5 +55,94 @@ func TestWhoWaitsForTheDiskHoldsUpNobody(t *testing.T) {
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestReadsFromTheDiskAreFewAndShortAndNoneBeginsBesideACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		opts := contractOptions(disk, "/data")
+		opts.Compression = compressionOff
+		e := mustOpen(t, opts)
+		names := []string{"a", "b", "c"}
+		for _, name := range names {
+			record := shard.Record{Value: bytes.Repeat([]byte{1}, 1<<20)}
+			if _, err := mustLog(t, e, name).Append(t.Context(), []shard.Record{record}).Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Close(); err != nil { // now all is in segments
+			t.Fatal(err)
+		}
+		e = mustOpen(t, opts)
+		l, logs := mustLog(t, e, "d"), map[string]shard.Log{}
+		for _, name := range names {
+			logs[name] = mustLog(t, e, name)
+		}
+		var mu sync.Mutex // guards what follows
+		var under, pieces int
+		var committing bool
+		goOn := make(chan struct{})
+		disk.Hook(func(c vfs.Call) error {
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case c.Op == vfs.OpRead && c.Bytes >= diskBytes/2: // not of an index
+				under++
+				pieces++
+				if under > diskReads || c.Bytes > diskBytes || committing {
+					t.Errorf("%d reads are under way, the last one of %d bytes; a commit is, too: %v", under, c.Bytes, committing)
+				}
+				mu.Unlock()
+				time.Sleep(time.Millisecond)
+				mu.Lock()
+				under--
+			case c.Op == vfs.OpDatasync && strings.HasSuffix(c.Name, ".j"):
+				committing = true
+				mu.Unlock()
+				<-goOn
+				mu.Lock()
+				committing = false
+			}
+			return nil
+		})
+		p := l.Append(t.Context(), []shard.Record{{}})
+		synctest.Wait() // until it is being synced
+		var readers sync.WaitGroup
+		for _, name := range names {
+			l := logs[name]
+			readers.Go(func() {
+				if got, err := l.Read(t.Context(), 0, shard.Limit{}); err != nil || len(got) != 1 || len(got[0].Value) != 1<<20 {
+					t.Errorf("%d records, %v", len(got), err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(goOn)
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		readers.Wait()
+		if pieces < 4*len(names) {
+			t.Errorf("%d MiB were read in %d pieces", len(names), pieces)
+		}
+		disk.Hook(nil)
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhoWaitsForATurnAtTheDiskMayGiveUp(t *testing.T) {
+	turns := newDiskTurns()
+	for range diskReads {
+		if err := turns.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := turns.take(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

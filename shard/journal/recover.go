@@ -59,6 +59,9 @@ func (e *Engine) recover() error {
 	if err := e.replay(chain); err != nil {
 		return err
 	}
+	for _, f := range e.journal.files {
+		_ = f.f.NoReadahead()
+	}
 	if err := e.checkSegments(); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ func (s *scrubber) verify(l *logState, seg segment) error {
 		return missing(err, name)
 	}
 	defer f.Close()
+	_ = f.NoReadahead()   // see readturns.go
 	_ = f.DropCache(0, 0) // where it cannot be done, what is in memory is verified
 	v := &segmentScrub{s: s, l: l, seg: seg, file: f, name: name, next: seg.base}
 	if seg.compressed() {

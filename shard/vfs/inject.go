@@ -43,7 +43,7 @@ type Call struct {
 	N     int64 // 1 for the first call
 	Op    Op
 	Name  string // of the file or directory
-	Bytes int64  // of a write or a preallocation
+	Bytes int64  // of a read, a write or a preallocation
 }
 
 // Injector is a file system that asks a hook before every call. All methods may be called concurrently.
@@ -290,7 +290,7 @@ type injectedFile struct {
 }
 
 func (f *injectedFile) ReadAt(p []byte, off int64) (int, error) {
-	if err := f.i.before(OpRead, f.name, 0); err != nil {
+	if err := f.i.before(OpRead, f.name, int64(len(p))); err != nil {
 		return half(err, p, func(p []byte) (int, error) { return f.f.ReadAt(p, off) })
 	}
 	return f.f.ReadAt(p, off)
@@ -298,6 +298,10 @@ func (f *injectedFile) ReadAt(p []byte, off int64) (int, error) {
 
 // ReadCached reads nothing, so that ReadAt does it all, of which the hook is asked.
 func (f *injectedFile) ReadCached(p []byte, off int64) int { return 0 }
+
+func (f *injectedFile) NoReadahead() error { return f.f.NoReadahead() }
+
+func (f *injectedFile) Prefetch(off, n int64) error { return f.f.Prefetch(off, n) }
 
 func (f *injectedFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.i.before(OpWrite, f.name, int64(len(p))); err != nil {

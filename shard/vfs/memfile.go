@@ -171,6 +171,10 @@ func (f *memFile) ReadCached(p []byte, off int64) int {
 	return n
 }
 
+func (f *memFile) NoReadahead() error { return nil }
+
+func (f *memFile) Prefetch(off, n int64) error { return nil }
+
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.use(OpWrite, true); err != nil {
 		return 0, err

@@ -10,9 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ReadCached looks first whether all is there: what is not, preadv2 would ask the disk for.
 func (f osFile) ReadCached(p []byte, off int64) int {
 	n := 0
 	err := f.control("preadv2", func(fd int) (err error) {
+		if !cached(fd, off, int64(len(p))) {
+			return nil
+		}
 		n, err = unix.Preadv2(fd, [][]byte{p}, off, unix.RWF_NOWAIT)
 		return err
 	})
@@ -21,6 +25,18 @@ func (f osFile) ReadCached(p []byte, off int64) int {
 	}
 	return n
 }
+
+// cached tells whether the pages of a file that hold n bytes are in memory, or may be: before Linux 6.5 nobody can tell.
+func cached(fd int, off, n int64) bool {
+	var there unix.Cachestat_t
+	if err := unix.Cachestat(uint(fd), &unix.CachestatRange{Off: uint64(off), Len: uint64(n)}, &there, 0); err != nil {
+		return true
+	}
+	first, last := off/systemPage, (off+n-1)/systemPage
+	return there.Cache > uint64(last-first)
+}
+
+var systemPage = int64(os.Getpagesize())
 
 // maxVec is how many pieces Linux takes in one call (IOV_MAX).
 const maxVec = 1024
@@ -79,15 +95,19 @@ func (f osFile) StartWriteback(off, n int64) error {
 	return err
 }
 
-func (f osFile) DropCache(off, n int64) error {
-	err := f.control("fadvise", func(fd int) error {
-		return unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
-	})
+func (f osFile) DropCache(off, n int64) error { return f.advise(off, n, unix.FADV_DONTNEED) }
+
+func (f osFile) advise(off, n int64, advice int) error {
+	err := f.control("fadvise", func(fd int) error { return unix.Fadvise(fd, off, n, advice) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}
 	return err
 }
+
+func (f osFile) NoReadahead() error { return f.advise(0, 0, unix.FADV_RANDOM) }
+
+func (f osFile) Prefetch(off, n int64) error { return f.advise(off, n, unix.FADV_WILLNEED) }
 
 func (f osFile) AwaitWriteback(off, n int64) error {
 	err := f.control("sync_file_range", func(fd int) error {

@@ -16,6 +16,12 @@ func (f osFile) StartWriteback(off, n int64) error { return nil }
 // DropCache does nothing: the system forgets what it likes.
 func (f osFile) DropCache(off, n int64) error { return nil }
 
+// NoReadahead does nothing: the system reads ahead as it likes.
+func (f osFile) NoReadahead() error { return nil }
+
+// Prefetch does nothing, either.
+func (f osFile) Prefetch(off, n int64) error { return nil }
+
 // AwaitWriteback does nothing, either.
 func (f osFile) AwaitWriteback(off, n int64) error { return nil }
 

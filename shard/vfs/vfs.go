@@ -62,9 +62,13 @@ type File interface {
 	io.WriterAt
 	io.Closer
 
-	// ReadCached reads, as ReadAt does, what is in memory: it does not wait for the disk, but returns less, or 0. So it
-	// does after any error, and where the system cannot tell: ReadAt says what the matter is.
+	// ReadCached reads, as ReadAt does, what is in memory: it does not wait for the disk, nor ask it for anything where the
+	// system can tell before, but returns less, or 0. So it does after any error: ReadAt says what the matter is.
 	ReadCached(p []byte, off int64) int
+	// NoReadahead asks that reads bring nothing into memory but what they ask for. It promises nothing.
+	NoReadahead() error
+	// Prefetch asks that the bytes [off, off+n) be brought into memory, without waiting and without any promise.
+	Prefetch(off, n int64) error
 	// Size returns the file's length.
 	Size() (int64, error)
 	// Truncate sets the length, and gives back what was preallocated beyond it.

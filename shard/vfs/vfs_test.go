@@ -65,6 +65,8 @@ func TestFilesKeepWhatIsWritten(t *testing.T) {
 		must(t, err)
 		must(t, f.StartWriteback(0, 13))
 		must(t, f.DropCache(0, 0))
+		must(t, f.NoReadahead())
+		must(t, f.Prefetch(0, 13))
 		must(t, f.Datasync())
 		must(t, f.Sync())
 		if got := read(t, fsys, name); got != "hello\x00\x00\x00world" {
