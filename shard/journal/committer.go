@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
@@ -27,6 +28,7 @@ import (
 // Steps:
 //
 //	loop:
+//	    let those who waited for the last batch hand in their next records, if they do so at once (gather.go)
 //	    b := oldest queued batch (appends join the youngest one while it is below batchBytes); close it
 //	    while there is no room for b in the journal:
 //	        ask the flusher for a checkpoint; wait for a free file
@@ -44,13 +46,17 @@ type committer struct {
 	vec     [][]byte    // of the batch
 	records int64       // in the batch
 	idle    *time.Timer // runs while there is something to mark and nothing to commit
+	back    gatherer
 }
 
 // run is the committer's goroutine.
 func (c *committer) run() {
 	c.idle = time.NewTimer(markAfter)
 	defer c.idle.Stop()
+	begun := time.Now()
+	c.back = gatherer{queued: c.e.queue.bytes, yield: runtime.Gosched, since: func() time.Duration { return time.Since(begun) }}
 	for {
+		c.back.gather()
 		b, open := c.e.queue.take(c.idle.C)
 		if !open {
 			return
@@ -99,8 +105,11 @@ func (c *committer) commit(b *batch) (*batch, error) {
 			return b, err
 		}
 	}
+	queued := c.e.queue.bytes()
 	c.publish(b, h)
-	c.e.metrics.committed(c.records, int(h.frames), int(h.padded()), time.Since(start))
+	took := time.Since(start)
+	c.back.committed(h.frames, h.length, queued, took)
+	c.e.metrics.committed(c.records, int(h.frames), int(h.padded()), took)
 	clear(vec)
 	if cap(c.buf) > 2*batchBytes {
 		c.buf = nil // of a rare huge append; not worth keeping

@@ -211,6 +211,16 @@ func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 	}
 }
 
+// bytes returns how many there are in the queue.
+func (q *commitQueue) bytes() (n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, b := range q.batches {
+		n += b.bytes.Load()
+	}
+	return n
+}
+
 // keep takes back the list of a batch that is done.
 func (q *commitQueue) keep(shares []*share) {
 	if cap(shares) > keepShares {
