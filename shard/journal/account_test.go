@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -93,4 +94,22 @@ func TestOnlyABatchOfLongPartsIsWrittenInPieces(t *testing.T) {
 		}
 		b.finish()
 	}
+}
+
+func TestRoomIsMadeBeforeTheNextAppendsNeedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, lazyOptions(vfs.NewMem()))
+		defer e.Close()
+		l := mustLog(t, e, "a")
+		limit := e.budget.limit
+		for range 2 * limit / (4 << 10) {
+			if _, err := l.Append(t.Context(), []shard.Record{{Value: make([]byte, 4<<10)}}).Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if used := e.budget.used.Load(); used > limit-limit/sparePart {
+				t.Fatalf("%d bytes of %d are used", used, limit)
+			}
+		}
+	})
 }

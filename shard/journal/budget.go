@@ -33,6 +33,10 @@ type budget struct {
 	full      error     // refuses records: the disk is full
 }
 
+// sparePart is the part of the bound that is kept free for what comes next: appends of a batch, which come all at once, would
+// otherwise evict what they need one after the other.
+const sparePart = 64
+
 // evictable says that the shares of a log before an offset may go.
 type evictable struct {
 	log  *logState
@@ -188,7 +192,7 @@ func (b *budget) published(shares []*share, freed int64) {
 	if b.eager {
 		b.shrink(b.limit + 1)
 	}
-	b.shrink(0) // force may have gone beyond the bound
+	b.shrink(b.limit / sparePart)
 	b.answer()
 }
 
