@@ -110,8 +110,10 @@ type commitQueue struct {
 
 	mu      sync.Mutex
 	batches []*batch
-	spare   []*share   // empty, for the next batch
-	taking  sync.Mutex // held while records are taken back: for so long full stays set, and no log becomes essential
+	later   []*queuedChange // nobody waits for them: they go with the next batch, or when there has been none for a while
+	quiet   bool            // that has been so since the last batch
+	spare   []*share        // empty, for the next batch
+	taking  sync.Mutex      // held while records are taken back: for so long full stays set, and no log becomes essential
 	ready   chan struct{}
 	changed chan struct{} // tells a waiting committer that err or full was set
 
@@ -185,10 +187,38 @@ func (q *commitQueue) push(c *queuedChange) error {
 	return nil
 }
 
+// pushLater queues a change of the table that is in no hurry.
+func (q *commitQueue) pushLater(c *queuedChange) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.refuses(false); err != nil {
+		return err
+	}
+	q.later = append(q.later, c)
+	if q.quiet || q.full.Load() != nil {
+		q.hurry()
+	}
+	return nil
+}
+
+// hurry puts what is in no hurry into the youngest batch. The lock is held.
+func (q *commitQueue) hurry() {
+	for _, c := range q.later {
+		b := q.youngest(int64(len(c.frame)))
+		b.changes = append(b.changes, c)
+	}
+	q.later = nil
+}
+
 // take returns the next batch, closed. Without one it waits: until the queue is closed, then open is false, or until idle.
 func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
-	for {
+	for idled := false; ; {
 		q.mu.Lock()
+		err := q.err.Load()
+		if len(q.batches) > 0 || idled || err != nil {
+			q.hurry()
+		}
+		q.quiet = (q.quiet || idled) && len(q.batches) == 0
 		if len(q.batches) > 0 {
 			b := q.batches[0]
 			q.batches[0] = nil
@@ -198,15 +228,14 @@ func (q *commitQueue) take(idle <-chan time.Time) (b *batch, open bool) {
 			return b, true
 		}
 		q.batches = nil
-		err := q.err.Load()
 		q.mu.Unlock()
-		if err != nil {
-			return nil, false
+		if err != nil || idled {
+			return nil, err == nil
 		}
 		select {
 		case <-q.ready:
 		case <-idle:
-			return nil, true
+			idled = true
 		}
 	}
 }
@@ -271,6 +300,7 @@ func (q *commitQueue) setFull(err error) {
 		q.full.Store(nil)
 	} else {
 		q.full.Store(&err)
+		q.hurry() // trims make room
 	}
 	q.mu.Unlock()
 	signal(q.changed)

@@ -11,8 +11,8 @@ import (
 // Retention by size. Whenever a log has grown by an eighth of its bound, when one of its segments is sealed, and after
 // Configure, the flusher adds up what its segments take, and its records in the journal. If the bound is kept without the
 // oldest of them, they go, by a trim like any other: the new first offset is durable in the journal before a file is
-// unlinked. The flusher does not wait for it, since the committer may be waiting for the flusher. What goes while it is
-// in the journal alone is never written to a segment.
+// unlinked. The flusher does not wait for it, since the committer may be waiting for the flusher; and while records come it
+// takes no commit of its own. What goes while it is in the journal alone is never written to a segment.
 
 // Configure implements shard.Engine.
 func (e *Engine) Configure(_ context.Context, name string, settings shard.Settings) error {
@@ -139,7 +139,7 @@ func (f *flusher) shrink(l *logState) {
 		}
 		l.trim(before, bySize)
 	}}
-	if err := f.e.queue.push(queued); err != nil {
+	if err := f.e.queue.pushLater(queued); err != nil {
 		queued.apply(err)
 	}
 }

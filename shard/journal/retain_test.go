@@ -296,3 +296,41 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// To sync the disk for a trim alone would have the next record wait for it.
+func TestATrimBySizeTakesNoCommitOfItsOwnWhileRecordsCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, lazyOptions(vfs.NewMem()))
+		defer e.Close()
+		l := mustLog(t, e, "a")
+		if err := e.Configure(t.Context(), "a", shard.Settings{RetentionBytes: 64 << 10}); err != nil {
+			t.Fatal(err)
+		}
+		before := testutil.ToFloat64(e.metrics.batches)
+		const records = 20
+		for range records {
+			if _, err := l.Append(t.Context(), []shard.Record{{Value: make([]byte, 30<<10)}}).Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // the flusher has looked
+		}
+		if n := testutil.ToFloat64(e.metrics.batches) - before; n != records {
+			t.Errorf("%v batches for %d records", n, records)
+		}
+		if first, _ := l.Bounds(); first != records-4 {
+			t.Errorf("while records came, the first that is left was %d of %d", first, records)
+		}
+		time.Sleep(2 * markAfter)
+		synctest.Wait()
+		if first, _ := l.Bounds(); first != records-3 {
+			t.Errorf("then the first that is left is %d of %d", first, records)
+		}
+		if err := e.Configure(t.Context(), "a", shard.Settings{RetentionBytes: 31 << 10}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // after a while without records nothing is put off
+		if first, _ := l.Bounds(); first != records-2 {
+			t.Errorf("with a smaller bound the first that is left is %d of %d", first, records)
+		}
+	})
+}
