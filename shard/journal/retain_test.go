@@ -306,6 +306,7 @@ func TestATrimBySizeTakesNoCommitOfItsOwnWhileRecordsCome(t *testing.T) {
 		if err := e.Configure(t.Context(), "a", shard.Settings{RetentionBytes: 64 << 10}); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the creation has been counted
 		before := testutil.ToFloat64(e.metrics.batches)
 		const records = 20
 		for range records {
