@@ -200,7 +200,9 @@ func TestWhatDoesNotShrinkStaysAndIsNotTriedAgain(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "all sealed segments tried", func() bool { return sealed() > 2 && tried.Load() == sealed() })
+	eventually(t, "all sealed segments tried", func() bool {
+		return e.flusher.waiting() == 0 && sealed() > 2 && tried.Load() == sealed()
+	})
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
