@@ -101,7 +101,8 @@ func (e *Engine) writeOver(f vfs.File, vec [][]byte, pos int64) error {
 	return e.patiently(vfs.IsNoSpace, func() error {
 		err := vfs.WriteVec(f, vec, pos)
 		if err != nil && vfs.IsNoSpace(err) && e.open.Load() {
-			e.flusher.setFull(errFull{err}) // so that what comes behind is refused and does not wait
+			e.disk.commit(false)            // so that nobody who reads waits for space
+			e.flusher.setFull(errFull{err}) // nor what comes behind, which is refused
 		}
 		return err
 	})

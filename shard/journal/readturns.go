@@ -65,7 +65,8 @@ type diskTurns struct {
 
 func newDiskTurns() *diskTurns { return &diskTurns{turns: make(chan struct{}, diskReads)} }
 
-// take waits for a turn, to be given back, and for one commit at most: they may follow each other all the time.
+// take waits for a turn, to be given back, and for one commit at most: they may follow each other all the time. With an error
+// there is none to give back.
 func (t *diskTurns) take(ctx context.Context) error {
 	select {
 	case t.turns <- struct{}{}:
@@ -82,13 +83,18 @@ func (t *diskTurns) take(ctx context.Context) error {
 	}
 	committed := t.committed
 	t.mu.Unlock()
-	<-committed
-	return nil
+	select {
+	case <-committed:
+		return nil
+	case <-ctx.Done():
+		t.give()
+		return ctx.Err()
+	}
 }
 
 func (t *diskTurns) give() { <-t.turns }
 
-// commit says whether a commit is under way. It is for the committer alone.
+// commit says whether a commit is under way that readers wait for.
 func (t *diskTurns) commit(underWay bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

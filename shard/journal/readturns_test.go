@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,4 +148,67 @@ func TestWhoWaitsForATurnAtTheDiskMayGiveUp(t *testing.T) {
 	if err := turns.take(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+	turns.give()
+	turns.commit(true)
+	if err := turns.take(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("beside a commit: %v", err)
+	}
+	turns.commit(false)
+	if err := turns.take(t.Context()); err != nil {
+		t.Errorf("the turn was not given back: %v", err)
+	}
+}
+
+// A file system that copies on write may have no space to write over the journal: that may take for ever, and what ends it may
+// need to read.
+func TestReadersDoNotWaitForACommitThatWaitsForSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		e := mustOpen(t, tinyOptions(disk))
+		values := fill(t, mustLog(t, e, "a"), 20)
+		if err := e.Close(); err != nil { // now all is in segments
+			t.Fatal(err)
+		}
+		e = mustOpen(t, tinyOptions(disk))
+		l := mustLog(t, e, "b")
+		var full atomic.Bool
+		full.Store(true)
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpWrite && strings.HasSuffix(c.Name, ".j") && full.Load() {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		p := l.Append(t.Context(), []shard.Record{{Value: []byte("v")}})
+		synctest.Wait() // until it has found no space
+		a, err := e.Open(t.Context(), "a", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan error, 1)
+		go func() {
+			got, err := a.Read(t.Context(), 0, shard.Limit{})
+			if len(got) != len(values) {
+				err = errors.Join(err, fmt.Errorf("%d records", len(got)))
+			}
+			read <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-read:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the reader waits")
+		}
+		full.Store(false)
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		disk.Hook(nil)
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
