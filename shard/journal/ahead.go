@@ -35,8 +35,8 @@ func (f *flusher) aheadDue() bool {
 	return len(f.fresh) > 0 && f.fresh[0].since < at
 }
 
-// flushAhead flushes logs whose records are about to leave the cache, as fast as others come, until something else is more
-// urgent.
+// flushAhead flushes logs whose records are about to leave the cache, as fast as others come, one at least if there is one, until
+// something else is more urgent: others may come all the time.
 func (f *flusher) flushAhead(urgent func() bool) error {
 	if f.isFull.Load() {
 		return nil

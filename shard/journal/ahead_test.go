@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
@@ -164,6 +166,69 @@ func TestWhatWillBeTrimmedInTheJournalIsNotMovedBefore(t *testing.T) {
 		if bytes := m.written.Load(); bytes > 0 {
 			t.Errorf("%d bytes were written to segments", bytes)
 		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// slowSegments has each write to a segment take so long that, when one log has been moved, the next one is due.
+func slowSegments(c vfs.Call) {
+	if c.Op == vfs.OpWrite && strings.HasSuffix(c.Name, segmentSuffix) && c.Bytes > 2*blockBytes {
+		time.Sleep(30 * time.Millisecond) // of a bubble's
+	}
+}
+
+func TestWhatIsAlwaysDueAheadDoesNotKeepTheJournalFromBeingEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		e := mustOpen(t, lazyOptions(disk))
+		logs := manyLogs(t, e, 4)
+		appendRounds(t, logs, 1024)
+		few := mustLog(t, e, "few")
+		disk.Hook(func(c vfs.Call) error {
+			slowSegments(c)
+			return nil
+		})
+		for range 40 {
+			appendRounds(t, []shard.Log{few}, 1) // is not worth moving, and is needed in the journal
+			appendRounds(t, logs, 128)
+		}
+		if waited := testutil.ToFloat64(e.metrics.stalls); waited > 0 {
+			t.Errorf("commits waited %v s for a journal file", waited)
+		}
+		disk.Hook(nil)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestTheFreeSpaceIsLookedAtWhileLogsAreMovedAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		opts := lazyOptions(disk)
+		opts.MinFreeBytes = 1 << 20
+		e := mustOpen(t, opts)
+		logs := manyLogs(t, e, 4)
+		appendRounds(t, logs, 1024)
+		var since, most atomic.Int64
+		disk.Hook(func(c vfs.Call) error {
+			slowSegments(c)
+			switch {
+			case c.Op == vfs.OpFree:
+				since.Store(0)
+			case c.Op == vfs.OpWrite && strings.Contains(c.Name, "/"+journalDir+"/"):
+				n := since.Add(c.Bytes)
+				most.Store(max(n, most.Load()))
+			}
+			return nil
+		})
+		appendRounds(t, logs, 1024)
+		if n, want := most.Load(), opts.MinFreeBytes; n > want {
+			t.Errorf("%d bytes were committed between two looks at the free space, want %d at most", n, want)
+		}
+		disk.Hook(nil)
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}

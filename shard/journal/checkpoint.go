@@ -32,6 +32,12 @@ func (f *flusher) isLow(s journalFill) bool {
 	return s.free <= (s.files-1)/2 && (s.old || f.mayGrow(s))
 }
 
+// journalShort tells whether nothing but more free files should be worked for: the committer waits for one, or will soon.
+func (f *flusher) journalShort() bool {
+	s := f.e.journal.fill()
+	return f.hurried() || s.free <= (s.files-1)/4
+}
+
 // mayGrow tells whether there may be another journal file.
 func (f *flusher) mayGrow(s journalFill) bool {
 	return s.files < f.e.opts.JournalFiles && f.e.durable.Load() >= f.growFrom.Load()

@@ -128,7 +128,7 @@ func (f *flusher) work() error {
 		return err
 	}
 	low := f.checkFree()
-	err := f.flushAhead(f.journalLow)
+	err := f.flushAhead(f.pressing)
 	if err == nil {
 		err = f.flushDue()
 	}

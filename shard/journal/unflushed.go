@@ -82,12 +82,18 @@ func (f *flusher) leave(places int) {
 
 // noteBatch wakes the flusher if it has something to do.
 func (f *flusher) noteBatch(now time.Time) {
-	f.mu.Lock()
-	due := f.e.marks.old(now) || f.e.opts.eager || f.crowded() || len(f.trims)+len(f.doomed)+len(f.oversized) > 0
-	f.mu.Unlock()
-	if due || f.aheadDue() || f.lookDue() || f.journalLow() {
+	if f.e.marks.old(now) || f.e.opts.eager || f.aheadDue() || f.pressing() {
 		signal(f.kicked)
 	}
+}
+
+// pressing tells whether there is something to do that should not wait until all that is due ahead has been moved, since more
+// may come as fast.
+func (f *flusher) pressing() bool {
+	f.mu.Lock()
+	some := f.crowded() || len(f.trims)+len(f.doomed)+len(f.oversized) > 0
+	f.mu.Unlock()
+	return some || f.lookDue() || f.journalLow()
 }
 
 // crowded tells whether the places take too much memory. The lock is held.
@@ -187,8 +193,10 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 func (f *flusher) flushBefore(at lsn) error {
 	p := f.pace(f.waiting())
 	for {
-		if err := f.flushAhead(f.hurried); err != nil {
-			return err
+		if !f.journalShort() {
+			if err := f.flushAhead(f.journalShort); err != nil {
+				return err
+			}
 		}
 		f.mu.Lock()
 		l := f.oldest()
