@@ -48,7 +48,11 @@ func (s *Scratch) Room(held []byte, n int) []byte {
 	}
 	p := make([]byte, n, max(n, min(s.Size(), scratchPiece)))
 	copy(p, held)
-	s.pieces = append(s.pieces, p)
+	for s.at > 0 && len(s.pieces[s.at-1]) == 0 { // too short, as it will be the next time
+		s.at--
+		s.pieces[s.at] = nil
+	}
+	s.pieces = append(s.pieces[:s.at], p)
 	return p
 }
 
