@@ -24,8 +24,8 @@ import (
 
 // Engine implements shard.Engine on a directory.
 //
-// Locks, in the order in which they may be taken together: table.mu, commitQueue.taking, budget.mu, logState.mu, then
-// one of commitQueue.mu, flusher.mu, compressor.mu, buffers.mu.
+// Locks, in the order in which they may be taken together: flusher.telling, table.mu, commitQueue.taking, budget.mu,
+// logState.mu, then one of commitQueue.mu, flusher.mu, compressor.mu, buffers.mu.
 type Engine struct {
 	opts     Options
 	maxFrame int64

@@ -24,6 +24,8 @@ type flusher struct {
 	stopped chan struct{} // closed by the engine to end run
 	begun   time.Time
 
+	telling sync.Mutex // held while all are told that the disk is full, or has room again
+
 	mu        sync.Mutex // guards what follows; no other lock is taken under it
 	fresh     logHeap    // logs with unflushed records, by the LSN of the oldest
 	lazy      logHeap    // the same, those that flushAhead leaves alone

@@ -301,3 +301,20 @@ func TestTheFirstAppendAfterAFullDiskHasRoomAgainIsTaken(t *testing.T) {
 		t.Errorf("append: %v", err)
 	}
 }
+
+// The committer and the flusher both find out.
+func TestWhoIsRefusedIsToldTheSameByWhoeverFindsTheDiskFullOrNot(t *testing.T) {
+	e := mustOpen(t, tinyOptions(vfs.NewMem()))
+	defer e.Close()
+	f := e.flusher
+	for range 20000 {
+		var both sync.WaitGroup
+		for _, err := range []error{nil, errFull{errors.New("full")}} {
+			both.Go(func() { f.setFull(err) })
+		}
+		both.Wait()
+		if full, refuses := f.isFull.Load(), e.queue.isFull() != nil; full != refuses {
+			t.Fatalf("full: %v, refused: %v", full, refuses)
+		}
+	}
+}

@@ -31,6 +31,8 @@ func (f *flusher) setFull(err error) {
 	if err != nil {
 		err = f.describeFull(err)
 	}
+	f.telling.Lock()
+	defer f.telling.Unlock()
 	f.mu.Lock()
 	was := f.full
 	f.full = err
