@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
 )
 
@@ -331,6 +332,58 @@ func TestClosingTheServiceEndsSubscriptionsAsIfTheirTimeWereUp(t *testing.T) {
 		}
 		if _, err := w.Subscribe(context.Background(), c, stream.ShardID(0), latest); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// intoScratch has reads of one subscription put all records into scratch, as those of an engine may be.
+type intoScratch struct{ Streams }
+
+func (s intoScratch) Fetch(ctx context.Context, name stream.Name, from stream.Position, most shard.Limit, scratch *shard.Scratch) (stream.ReadResult, error) {
+	result, err := s.Streams.Fetch(ctx, name, from, most, nil)
+	if scratch != nil {
+		records := append(scratch.Begin(), result.Records...)
+		for i := range records {
+			b := scratch.Room(nil, len(records[i].Value))
+			copy(b, records[i].Value)
+			records[i].Value = b
+		}
+		scratch.End(records)
+		result.Records = records
+	}
+	return result, err
+}
+
+func TestRecordsOfAnEventStayUntilItIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Service.streams = intoScratch{w.Service.streams}
+		var events [2][3]Event
+		for round := range events[0] {
+			for i := range events {
+				name := w.create(fmt.Sprintf("s%d.%d", round, i))
+				w.put(name, fmt.Sprint("value ", round, i))
+				u, err := w.Subscribe(t.Context(), w.register(name, "c"), stream.ShardID(0), oldest)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer u.Close()
+				if some, err := u.Next(t.Context(), &events[i][round]); !some || err != nil {
+					t.Fatalf("%v, %v", some, err)
+				}
+			}
+			for k := range round + 1 { // those of the second one are kept
+				e := &events[1][k]
+				if want := fmt.Sprint("value ", k, 1); len(e.Records) != 1 || string(e.Records[0].Value) != want {
+					t.Errorf("%d records, %q, want %q", len(e.Records), e.Records[0].Value, want)
+				}
+			}
+			e := &events[0][round]
+			scratch := e.scratch
+			e.Release()
+			if e.scratch != nil || scratch == nil {
+				t.Error("an event that was released has memory that is others', or had none")
+			}
 		}
 	})
 }
