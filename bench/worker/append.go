@@ -3,8 +3,11 @@ package worker
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -38,9 +41,25 @@ func (t Task) appends(ctx context.Context) (Result, error) {
 	return result, errors.Join(err, a.close())
 }
 
-// settle appends so much, to all logs, that all files that are made when first needed are there, and caches are as full
-// as they will be.
+// settle appends so much, to all logs, that caches are as full as they will be; and again, as long as that has made more
+// journal files, so that none is made while it is measured.
 func (t Task) settle(ctx context.Context, a appender) error {
+	for files := -1; ; {
+		if err := t.fillCaches(ctx, a); err != nil {
+			return err
+		}
+		now, err := os.ReadDir(filepath.Join(t.Dir, "journal"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // the bare one makes all when it is opened
+			return err
+		}
+		if len(now) <= files || len(now) == 0 {
+			return nil
+		}
+		files = len(now)
+	}
+}
+
+func (t Task) fillCaches(ctx context.Context, a appender) error {
 	size, among := min(t.Settle/int64(t.Logs), 64<<10), 64
 	if t.Small {
 		size, among = int64(t.Size), t.Writers

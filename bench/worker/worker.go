@@ -34,7 +34,7 @@ type Task struct {
 	Total    int64         `json:"total"`    // bytes that are there to be read
 	Rate     int           `json:"rate"`     // records a second
 	Keep     int64         `json:"keep"`     // bytes that are retained of all logs; 0: all
-	Settle   int64         `json:"settle"`   // bytes appended before anything is measured
+	Settle   int64         `json:"settle"`   // bytes appended before anything is measured, and again while that makes journal files
 	Small    bool          `json:"small"`    // in records of Size, by Writers; else in longer ones, which takes less time
 	Readers  int           `json:"readers"`
 	Cold     bool          `json:"cold"` // drop the page cache before each round of the readers
