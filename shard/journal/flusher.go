@@ -415,7 +415,7 @@ func (f *flusher) seal(l *logState, active segment) error {
 		return fmt.Errorf("seal segment: %w", missing(err, f.e.path(segmentName(l.id, active.base))))
 	}
 	defer f.e.files.release(file)
-	index, err := l.indexOf(file, active)
+	index, err := l.indexOf(file, file, active) // without turns, in which it might wait for many readers
 	var damaged *shard.CorruptError
 	if err != nil && !errors.As(err, &damaged) {
 		return err

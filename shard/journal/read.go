@@ -232,7 +232,7 @@ func (l *logState) readSegment(ctx context.Context, seg segment, from shard.Offs
 		return 0, err
 	}
 	defer l.e.files.release(f)
-	pos, err := l.seek(f, seg, from)
+	pos, err := l.seek(ctx, f, seg, from)
 	if err != nil {
 		return 0, err
 	}
@@ -341,14 +341,14 @@ func (c *collector) chunk(seg segment) int64 {
 }
 
 // seek returns the position in the file at or before the frame that holds an offset.
-func (l *logState) seek(f *openFile, seg segment, from shard.Offset) (int64, error) {
+func (l *logState) seek(ctx context.Context, f *openFile, seg segment, from shard.Offset) (int64, error) {
 	l.mu.Lock()
 	hint := l.hint
 	l.mu.Unlock()
 	if hint.segment == seg.base && hint.next == from && hint.pos > 0 && hint.pos < seg.bytes {
 		return hint.pos, nil
 	}
-	index, err := l.indexOf(f, seg)
+	index, err := l.indexOf(diskReader{ctx, l.e, f}, f, seg)
 	var damaged *shard.CorruptError
 	if errors.As(err, &damaged) && !seg.compressed() {
 		return segmentHeaderBytes, nil // what is before the damage can be read
@@ -356,8 +356,8 @@ func (l *logState) seek(f *openFile, seg segment, from shard.Offset) (int64, err
 	return seekOffset(index, from), err
 }
 
-// indexOf returns a segment's index.
-func (l *logState) indexOf(f *openFile, seg segment) ([]indexEntry, error) {
+// indexOf returns a segment's index. Where it must be made, r reads the file.
+func (l *logState) indexOf(r io.ReaderAt, f *openFile, seg segment) ([]indexEntry, error) {
 	if seg.sealed {
 		return f.sealedIndex(seg)
 	}
@@ -375,7 +375,7 @@ func (l *logState) indexOf(f *openFile, seg segment) ([]indexEntry, error) {
 	if index.start <= segmentHeaderBytes {
 		return index.entries, nil
 	}
-	before, err := buildIndex(diskReader{context.Background(), l.e, f}, f.name, segmentHeaderBytes, index.start)
+	before, err := buildIndex(r, f.name, segmentHeaderBytes, index.start)
 	if err != nil {
 		return nil, err
 	}

@@ -212,3 +212,35 @@ func TestReadersDoNotWaitForACommitThatWaitsForSpace(t *testing.T) {
 		}
 	})
 }
+
+// Commits may have to wait for the flusher, and readers for the disk; so the flusher does not wait for readers.
+func TestTheFlusherWaitsForNoTurnAtTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := tinyOptions(vfs.NewMem())
+		e := mustOpen(t, opts)
+		fill(t, mustLog(t, e, "a"), 20)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = mustOpen(t, opts) // and what is in the active segment is not known
+		if err := e.disk.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		appended := make(chan struct{})
+		go func() {
+			defer close(appended)
+			fill(t, mustLog(t, e, "a"), 400)
+		}()
+		synctest.Wait()
+		select {
+		case <-appended:
+		default:
+			t.Error("appends wait for the flusher, which waits for a reader")
+		}
+		e.disk.give()
+		<-appended
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -31,7 +31,7 @@ func (l *logState) At(ctx context.Context, t time.Time) (shard.Offset, error) {
 		var err error
 		switch {
 		case f.seg.end > 0:
-			if f.at, err = l.searchSegment(f.seg, millis); err != nil && l.movedOn(err, f.seg, f.seg.end-1) {
+			if f.at, err = l.searchSegment(ctx, f.seg, millis); err != nil && l.movedOn(err, f.seg, f.seg.end-1) {
 				continue
 			}
 		case f.place.end > 0:
@@ -129,13 +129,13 @@ func (l *logState) searchPlace(p place, millis int64) (shard.Offset, error) {
 }
 
 // searchSegment finds the first record of a segment whose time is not before millis.
-func (l *logState) searchSegment(seg segment, millis int64) (shard.Offset, error) {
+func (l *logState) searchSegment(ctx context.Context, seg segment, millis int64) (shard.Offset, error) {
 	f, err := l.acquire(seg)
 	if err != nil {
 		return 0, err
 	}
 	defer l.e.files.release(f)
-	index, err := l.indexOf(f, seg)
+	index, err := l.indexOf(diskReader{ctx, l.e, f}, f, seg)
 	if err != nil {
 		return 0, err
 	}
