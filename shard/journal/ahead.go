@@ -16,6 +16,8 @@ const (
 	aheadBytes = 8 << 10
 	// aheadPart is the part of the cache in which records are about to leave it.
 	aheadPart = 4
+	// aheadLooks bounds how many of the shares of a log are looked at: a commit may have to wait for the log's lock.
+	aheadLooks = 1 << 10
 )
 
 // leaving returns the LSN before which records are about to leave the cache.
@@ -96,8 +98,9 @@ func (l *logState) worthMoving() bool {
 		return false
 	}
 	var bytes int64
-	for _, s := range waiting {
-		bytes += s.bytes
+	step := 1 + len(waiting)/aheadLooks
+	for i := 0; i < len(waiting); i += step {
+		bytes += waiting[i].bytes * int64(min(step, len(waiting)-i))
 	}
 	return bytes < int64(len(waiting))*aheadBytes && l.retains(bytes*l.e.aheadTimes())
 }
