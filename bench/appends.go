@@ -89,6 +89,40 @@ func logCounts() scenario {
 	return sc
 }
 
+// trickle is the scenario in which a little load, the same for all, meets ever more logs.
+func trickle() scenario {
+	const rate = 1024
+	counts := []int{10, 1000, 10_000}
+	name := func(logs int) string { return fmt.Sprintf("engine, %d logs", logs) }
+	sc := scenario{
+		name:  "trickle",
+		title: "engine alone: 1,024 records of 1KiB a second, paced, spread over ever more logs",
+		rate:  recordRate,
+		unit:  "records/s",
+	}
+	sc.prepare = func(_ context.Context, s *stage) (all []contestant, err error) {
+		for _, logs := range counts {
+			all = append(all, worked(s, name(logs), worker.Task{What: worker.Paced, Writers: 256, Size: 1 << 10, Logs: logs,
+				Rate: rate, Settle: 2 * settleBytes, Small: true}))
+		}
+		return all, nil
+	}
+	for _, logs := range counts {
+		if logs > counts[0] {
+			sc.budgets = append(sc.budgets, budget{contestant: name(logs), most: 1.2,
+				what:  fmt.Sprintf("%d logs: CPU to that with %d", logs, counts[0]),
+				value: func(c contest) float64 { return 1 / c.CPURatio }})
+		}
+		sc.budgets = append(sc.budgets, budget{contestant: name(logs), least: 0.99,
+			what:  fmt.Sprintf("%d logs: share of the records/s that are due", logs),
+			value: func(c contest) float64 { return c.Median.RecordRate / rate }},
+			budget{contestant: name(logs), most: 512,
+				what:  fmt.Sprintf("%d logs: peak MiB", logs),
+				value: func(c contest) float64 { return c.Median.PeakRSS / (1 << 20) }})
+	}
+	return sc
+}
+
 // worked is a contestant whose work is done by a worker process in a directory of its own.
 func worked(s *stage, name string, task worker.Task) contestant {
 	task.Warmup, task.Duration = s.warmup, s.duration

@@ -91,7 +91,7 @@ func scenarios() []scenario {
 	all = append(all, appendMatrix()...)
 	many := tenThousandShards()
 	all = append(all, engineReads()...)
-	return append(all, logCounts(), catchUp(), many.idle(), many.restart())
+	return append(all, logCounts(), trickle(), catchUp(), many.idle(), many.restart())
 }
 
 // choose returns the names of the scenarios that match any of the patterns (path.Match), separated by commas.

@@ -106,10 +106,24 @@ func (p *Process) ResetPeak() error { return resetPeakOf(p.cmd.Process.Pid) }
 // own figures nor charged to who is measured next. It gives up, silently, after the limit: a process
 // that is never quiet then has that in its figures.
 func (p *Process) Quiet(ctx context.Context, limit time.Duration) error {
+	return quiet(ctx, limit, func() (time.Duration, error) {
+		select {
+		case <-p.exited:
+			return 0, p.Failure()
+		default:
+			return p.CPU()
+		}
+	})
+}
+
+// OwnQuiet is Quiet for this process.
+func OwnQuiet(ctx context.Context, limit time.Duration) error { return quiet(ctx, limit, OwnCPU) }
+
+func quiet(ctx context.Context, limit time.Duration, cpu func() (time.Duration, error)) error {
 	const step, idle = 100 * time.Millisecond, 10 * time.Millisecond
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()
-	before, err := p.CPU()
+	before, err := cpu()
 	if err != nil {
 		return err
 	}
@@ -117,11 +131,9 @@ func (p *Process) Quiet(ctx context.Context, limit time.Duration) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-p.exited:
-			return p.Failure()
 		case <-ticker.C:
 		}
-		now, err := p.CPU()
+		now, err := cpu()
 		if err != nil {
 			return err
 		}

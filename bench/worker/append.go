@@ -145,16 +145,18 @@ const topic = "bench"
 // engine is the embedded engine as the server opens it.
 type engine struct {
 	shard.Engine
-	logs []shard.Log
+	logs    []shard.Log
+	metrics *prometheus.Registry
 }
 
 func openEngine(ctx context.Context, dir string, logs int) (*engine, error) {
+	metrics := prometheus.NewRegistry()
 	opened, err := journal.Open(journal.Options{FS: vfs.OS(), Dir: dir, Config: journal.DefaultConfig(),
-		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+		Logger: slog.New(slog.DiscardHandler), Registerer: metrics})
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{Engine: opened, logs: make([]shard.Log, logs)}
+	e := &engine{Engine: opened, logs: make([]shard.Log, logs), metrics: metrics}
 	if err := e.Create(ctx, topic, logs); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

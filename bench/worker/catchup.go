@@ -3,8 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,47 +41,4 @@ func (t Task) catchUp(ctx context.Context) (Result, error) {
 		result.ReadBytes = read.Bytes / read.Seconds
 	}
 	return result, errors.Join(err, e.close())
-}
-
-// pace appends t.Rate records a second. A tick's records are handed to writers at once, a few hundred times a second:
-// more often a timer would not come in time. Each waits from its own moment.
-func (t Task) pace(ctx context.Context, e *engine, m *meter) error {
-	const tick = 2 * time.Millisecond
-	payload := payloadOf(t.Size)
-	due := make(chan time.Time, t.Rate) // a second's worth may be late
-	var writers errgroup.Group
-	var number atomic.Int64
-	for w := range t.Writers {
-		append := e.writer(ctx)
-		writers.Go(func() error {
-			for at := range due {
-				log := int(number.Add(1)) % len(e.logs)
-				if err := append(log, payload); err != nil {
-					if ctx.Err() != nil {
-						return nil
-					}
-					return err
-				}
-				m.count(w, at, 1, t.Size)
-			}
-			return nil
-		})
-	}
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	start, sent := time.Now(), 0
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case now := <-ticker.C:
-			for want := int(now.Sub(start).Seconds() * float64(t.Rate)); sent < want && ctx.Err() == nil; sent++ {
-				select {
-				case due <- now:
-				case <-ctx.Done():
-				}
-			}
-		}
-	}
-	close(due)
-	return writers.Wait()
 }

@@ -53,6 +53,7 @@ const (
 	ReadCached   = "read segments that are in the page cache"
 	ReadCold     = "read segments that are on the disk only"
 	CatchUp      = "read beside paced writers"
+	Paced        = "append to the engine at a steady rate"
 )
 
 // Result is what a worker has found. Latencies are in microseconds.
@@ -125,6 +126,8 @@ func (t Task) do(ctx context.Context) (Result, error) {
 		return t.reads(ctx)
 	case CatchUp:
 		return t.catchUp(ctx)
+	case Paced:
+		return t.paced(ctx)
 	case Fabricate:
 		return t.fabricate(ctx)
 	default:

@@ -70,6 +70,17 @@ func TestWritersKeepTheirRateBesideReaders(t *testing.T) {
 	}
 }
 
+func TestWritersAtASteadyRateKeepIt(t *testing.T) {
+	got, err := Run(t.Context(), Task{What: Paced, Dir: t.TempDir(), Size: 1 << 10, Logs: 3, Writers: 4, Rate: 200,
+		Settle: 1 << 20, Small: true, Warmup: time.Millisecond, Duration: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Records < 1 || got.CPU <= 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestWhatAWorkerCannotDoIsToldWithItsWords(t *testing.T) {
 	for _, task := range []Task{
 		{What: "juggle"},
