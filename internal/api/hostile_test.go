@@ -321,6 +321,50 @@ func TestThoseWhoTakeTheirAnswersSlowlyDoNotHoldUpThoseWhoWrite(t *testing.T) {
 	}
 }
 
+func TestWhoTakesAnAnswerSlowlyGetsItBesideThoseWhoTakeNothing(t *testing.T) {
+	s := start(t, func(set *setting) { set.api.MemoryBytes = 64 << 20 })
+	iterator := s.iterator(t)
+	record := `{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 1<<20/4) + `"}`
+	for range 3 {
+		if a := s.call(t, putRecords, `{"StreamName":"s","Records":[`+record+","+record+","+record+","+record+`]}`); a.status != http.StatusOK {
+			t.Fatalf("%d %.200s", a.status, a.body)
+		}
+	}
+	ask := func() net.Conn {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.request(t, "Kinesis_20131202.GetRecords", iterator).Write(conn); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	slow := ask()
+	response, err := http.ReadResponse(bufio.NewReaderSize(slow, 64<<10), nil)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatal(response, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	for range 24 {
+		ask()
+	}
+	var taken int64
+	for err == nil {
+		var n int64
+		n, err = io.CopyN(io.Discard, response.Body, 128<<10)
+		taken += n
+		<-time.After(40 * time.Millisecond) // the line is slow
+	}
+	if !errors.Is(err, io.EOF) || taken != response.ContentLength {
+		t.Errorf("was cut off after %d bytes of %d: %v", taken, response.ContentLength, err)
+	}
+}
+
 func TestThoseWhoTakeTheirAnswersSlowlyOverOneConnectionDoNotEither(t *testing.T) {
 	s := start(t, func(set *setting) { set.api.MemoryBytes = 64 << 20 })
 	iterator := s.iterator(t)

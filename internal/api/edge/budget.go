@@ -26,7 +26,13 @@ import (
 // clients' victim for as long as a request may last. So, while somebody waits, those that have been slow for
 // longer than patience are cut off, the one that holds most first: one at a time, or as many as it takes to make room
 // for all those who come first. That are those who hold nothing yet, and then those who are small, or some thousands of
-// slow requests would keep all others waiting for minutes.
+// slow requests would keep all others waiting for minutes. Who holds nothing and wants much comes last: before more is
+// read, what has been read should be encoded, which takes less.
+//
+// Of those who take an answer it is known when they have last taken some. Who has taken nothing that the connection did
+// not have room for anyway is given less time, and who takes some is cut off only if that helps nobody: when no one who
+// waits has been served for as long as patience. So a client on a bad line gets its answer beside many that do not want
+// theirs.
 type Budget struct {
 	limit int64
 
@@ -34,6 +40,7 @@ type Budget struct {
 	used     int64
 	overdraw *Reservation
 	queue    []*waiter    // by rank; else first come, first served
+	served   time.Time    // when one who waited was last granted something, or the first of the queue began to wait
 	slow     *Reservation // the first of those that have waited for their clients, and are not done
 }
 
@@ -42,6 +49,8 @@ type Reservation struct {
 	budget *Budget
 	held   int64
 	since  time.Time // when it began to be slow
+	took   time.Time // when its client last took some of its answer; zero if that is not told
+	waited bool      // its client has once been waited for, and then took some
 	cut    func()    // ends the wait for the client; not nil while it is in the list of budget.slow
 	gone   bool      // it has been cut off
 	waits  *waiter   // while it is in budget.queue
@@ -59,9 +68,10 @@ type waiter struct {
 
 // Ranks of those who wait.
 const (
-	newcomer = iota // holds nothing
-	small           // will hold no more than smallRequest
+	newcomer = iota // holds nothing, and wants no more than smallRequest
+	small           // will hold no more than that
 	large
+	largeNewcomer
 )
 
 // smallRequest is what one of a record or a few takes, its answer included.
@@ -69,6 +79,8 @@ const smallRequest = 256 << 10
 
 const (
 	patience      = 2 * time.Second        // with a slow client, while others wait
+	shortPatience = 500 * time.Millisecond // with one that has taken nothing yet but what needed no waiting
+	noticeable    = 20 * time.Millisecond  // is waiting
 	pressInterval = 100 * time.Millisecond // between two cuts
 )
 
@@ -105,6 +117,18 @@ func (r *Reservation) Slow(cut func()) {
 	}
 }
 
+// Took says that the client of a request that is slow has taken some of its answer, or is about to begin.
+func (r *Reservation) Took() {
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if !r.took.IsZero() && now.Sub(r.took) > noticeable {
+		r.waited = true
+	}
+	r.took = now
+}
+
 // prompt takes a reservation out of the list of slow ones, if it is there.
 func (b *Budget) prompt(r *Reservation) {
 	if r.cut == nil {
@@ -119,6 +143,7 @@ func (b *Budget) prompt(r *Reservation) {
 		b.slow = r.next
 	}
 	r.cut, r.next, r.previous = nil, nil, nil
+	r.took, r.waited = time.Time{}, false
 }
 
 // Prompt says that the request waits for its client no longer: cut is not called once it has returned. It
@@ -184,12 +209,17 @@ func (r *Reservation) Grow(ctx context.Context, bytes int64) error {
 func (b *Budget) enqueue(w *waiter) {
 	w.reservation.waits, w.since = w, time.Now()
 	switch held := w.reservation.held; {
-	case held == 0:
+	case held == 0 && w.bytes <= smallRequest:
 		w.rank = newcomer
+	case held == 0:
+		w.rank = largeNewcomer
 	case held+w.bytes <= smallRequest:
 		w.rank = small
 	default:
 		w.rank = large
+	}
+	if len(b.queue) == 0 {
+		b.served = w.since
 	}
 	at := len(b.queue)
 	if behind := slices.IndexFunc(b.queue, func(other *waiter) bool { return other.rank > w.rank }); behind >= 0 {
@@ -219,20 +249,26 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	}
 	needed := b.used - b.limit // to be given back, beyond what is about to be
 	for _, waits := range b.queue {
-		if waits.rank == large {
-			break
+		if waits.rank != large {
+			needed += waits.bytes
 		}
-		needed += waits.bytes
 	}
-	var slow []*Reservation
+	var slow, taking []*Reservation
 	for r := b.slow; r != nil; r = r.next {
-		if r.gone {
+		switch {
+		case r.gone:
 			needed -= r.held
-		} else if r != w.reservation && r.slowFor(now) > patience {
+		case r == w.reservation:
+		case r.stands(now):
 			slow = append(slow, r)
+		case r.slowFor(now) > patience && now.Sub(b.served) > patience:
+			taking = append(taking, r)
 		}
 	}
-	slices.SortFunc(slow, func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) })
+	most := func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) }
+	slices.SortFunc(slow, most)
+	slices.SortFunc(taking, most)
+	slow = append(slow, taking...)
 	for i, r := range slow {
 		if i > 0 && needed <= 0 {
 			return
@@ -244,6 +280,18 @@ func (b *Budget) press(w *waiter, now time.Time) {
 			b.leave(waits)
 			close(waits.granted)
 		}
+	}
+}
+
+// stands tells whether the client lets the request wait for too long, and not because its line is slow.
+func (r *Reservation) stands(now time.Time) bool {
+	switch {
+	case r.took.IsZero():
+		return r.slowFor(now) > patience
+	case r.waited:
+		return now.Sub(r.took) > patience
+	default:
+		return now.Sub(r.took) > shortPatience
 	}
 }
 
@@ -328,6 +376,7 @@ func (b *Budget) serve() {
 			r.since = r.since.Add(time.Since(w.since)) // that was not its client's fault
 		}
 		b.queue = slices.Delete(b.queue, at, at+1)
+		b.served = time.Now()
 		close(w.granted)
 	}
 	if len(b.queue) == 0 {

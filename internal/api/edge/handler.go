@@ -283,11 +283,13 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange) 
 	cut := func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) }
 	m.request.Slow(cut)
 	defer m.request.Prompt()
-	if len(response) > largestSmallAnswer {
-		m.answer.Slow(cut)
-		defer m.answer.Prompt()
+	if len(response) <= largestSmallAnswer {
+		h.write(w, &x.ids, http.StatusOK, x.codec.ContentType(), response)
+		return nil, nil
 	}
-	h.write(w, &x.ids, http.StatusOK, x.codec.ContentType(), response)
+	m.answer.Slow(cut)
+	defer m.answer.Prompt()
+	h.writeLarge(w, &x.ids, x.codec.ContentType(), response, m.answer.Took)
 	return nil, nil
 }
 

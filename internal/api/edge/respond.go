@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -83,6 +84,30 @@ func (h *Handler) write(w http.ResponseWriter, i *ids, status int, contentType s
 		a.Answer(status, lines, body)
 		return
 	}
+	h.writeHeader(w, status, contentType, len(body))
+	_, _ = w.Write(body) // fails when the client is gone, which is its own business
+}
+
+// piece is how much of a large answer is sent at a time.
+const piece = 256 << 10
+
+// writeLarge sends a response in pieces, and tells when the client is about to be sent the first one, and has taken one.
+func (h *Handler) writeLarge(w http.ResponseWriter, i *ids, contentType string, body []byte, took func()) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
+	if _, ok := w.(answerer); ok {
+		i.put(w.Header())
+	}
+	took()
+	h.writeHeader(w, http.StatusOK, contentType, len(body))
+	for part := range slices.Chunk(body, piece) {
+		if _, err := w.Write(part); err != nil {
+			return
+		}
+		took()
+	}
+}
+
+func (h *Handler) writeHeader(w http.ResponseWriter, status int, contentType string, length int) {
 	header := w.Header()
 	if shared := contentTypes[contentType]; shared != nil {
 		header["Content-Type"] = shared
@@ -91,9 +116,8 @@ func (h *Handler) write(w http.ResponseWriter, i *ids, status int, contentType s
 	} else {
 		header["Content-Type"] = nil // keeps net/http from guessing
 	}
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	header["Content-Length"] = []string{strconv.Itoa(length)}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // fails when the client is gone, which is its own business
 }
 
 // writeFault tells the client what is wrong in the protocol that it speaks.

@@ -231,3 +231,118 @@ func TestWaitingForMemoryIsNotBeingSlow(t *testing.T) {
 		}
 	})
 }
+
+// sends has a client that takes some of its answer now and then, until the test is about to end.
+func sends(t *testing.T, r *Reservation) {
+	r.Took()
+	done := make(chan struct{})
+	var taking sync.WaitGroup
+	taking.Go(func() {
+		for {
+			select {
+			case <-time.After(shortPatience / 2):
+				r.Took()
+			case <-done:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(done)
+		taking.Wait()
+	})
+}
+
+func TestWhoTakesNothingIsCutOffSoonAndBeforeWhoTakesSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		var cut []string
+		slowly, nothing, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &slowly, 60)
+		slowly.Slow(func() { cut = append(cut, "who takes slowly") })
+		sends(t, &slowly)
+		time.Sleep(2 * patience)
+		grow(t, &nothing, 40)
+		nothing.Slow(func() { cut = append(cut, "who takes nothing"); go nothing.Release() })
+		nothing.Took()
+		grow(t, &overdraws, 10)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := waits.Grow(ctx, 20); err != nil {
+			t.Error(err)
+		}
+		if len(cut) != 1 || cut[0] != "who takes nothing" {
+			t.Errorf("cut off: %q", cut)
+		}
+	})
+}
+
+func TestWhoTakesSlowlyIsCutOffWhenNobodyElseIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		slowly, overdraws, waits := b.Open(), b.Open(), b.Open()
+		grow(t, &slowly, 60)
+		slowly.Slow(func() { go slowly.Release() })
+		sends(t, &slowly)
+		time.Sleep(2 * patience)
+		grow(t, &overdraws, 90)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
+		defer cancel()
+		start := time.Now()
+		if err := waits.Grow(ctx, 10); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < patience {
+			t.Errorf("cut off after %v", took)
+		}
+	})
+}
+
+func TestWhoHasTakenSomeMayStandStillForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		stands, overdraws, waits := b.Open(), b.Open(), b.Open()
+		grow(t, &stands, 60)
+		stands.Slow(func() { t.Error("cut off") })
+		stands.Took()
+		time.Sleep(2 * noticeable)
+		stands.Took()
+		grow(t, &overdraws, 90)
+		ctx, cancel := context.WithTimeout(t.Context(), patience-pressInterval)
+		defer cancel()
+		if err := waits.Grow(ctx, 10); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		stands.Release()
+	})
+}
+
+func TestAnswersThatCanBeEncodedComeBeforeMoreIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(20 << 20)
+		overdraws, read, first, second := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &read, 6<<20)
+		grow(t, &overdraws, 16<<20)
+		got := make(chan string, 3)
+		wait := func(name string, r *Reservation, bytes int64) {
+			go func() {
+				grow(t, r, bytes)
+				got <- name
+			}()
+			synctest.Wait()
+		}
+		wait("first newcomer", &first, 6<<20)
+		wait("second newcomer", &second, 6<<20)
+		wait("who has read", &read, 12<<20)
+		overdraws.Release()
+		synctest.Wait()
+		for range len(got) {
+			if name := <-got; name == "second newcomer" {
+				t.Errorf("%s has got what is left, before who has read could encode", name)
+			}
+		}
+		read.Release()
+		first.Release()
+		synctest.Wait()
+	})
+}
