@@ -44,6 +44,7 @@ once by a second signal, 5 another node has taken over the log in Kafka.`,
 			if err != nil {
 				return err
 			}
+			defer newSpareMemory().stop()
 			return n.Run(cmd.Context())
 		},
 	}
