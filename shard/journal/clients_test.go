@@ -41,6 +41,8 @@ type client struct {
 	*crew
 	n      int
 	rng    *rand.Rand
+	even   bool            // it appends several at a time, with frames that end where sectors do
+	first  bool            // the next one is the first of several
 	queued []chan struct{} // closed when the append has its answer
 }
 
@@ -48,7 +50,7 @@ type client struct {
 func (c *crew) run(seed uint64, steps int) {
 	var all sync.WaitGroup
 	for n := range crewSize {
-		cl := &client{crew: c, n: n, rng: rand.New(rand.NewPCG(seed, uint64(n)))}
+		cl := &client{crew: c, n: n, rng: rand.New(rand.NewPCG(seed, uint64(n))), even: seed%2 == 0}
 		all.Go(func() {
 			for range steps {
 				if c.turns.take(fmt.Sprintf("client %d", n), nil) != nil || cl.step() != nil {
@@ -83,7 +85,7 @@ func (cl *client) step() error {
 	}
 	switch p := cl.rng.IntN(20); {
 	case p < 12:
-		return cl.bear(cl.append())
+		return cl.bear(cl.appendSome())
 	case p < 14:
 		return cl.bear(cl.trim())
 	case p < 17:
@@ -141,8 +143,16 @@ func (cl *client) pick(own bool) (shard.Log, *logLedger, error) {
 	return log, cl.ledger.topics[p.topic].logs[p.partition], err
 }
 
-// records draws what to append: mostly little, sometimes as much as is allowed.
+// records draws what to append: mostly little, sometimes as much as is allowed. Or else it is such that batches are torn
+// where frames begin, at places where others began before.
 func (cl *client) records() []shard.Record {
+	if cl.even {
+		size := 512
+		if cl.first {
+			size -= batchHeaderBytes
+		}
+		return recordsOf(size, fmt.Appendf(nil, "%d %x ", cl.n, cl.rng.Uint64()))
+	}
 	records := make([]shard.Record, 1+cl.rng.IntN(3))
 	for i := range records {
 		size := cl.rng.IntN(200)
@@ -159,12 +169,31 @@ func (cl *client) records() []shard.Record {
 	return records
 }
 
+// appendSome appends something: once, or several times if the frames are to be even.
+func (cl *client) appendSome() error {
+	if !cl.even {
+		return cl.append()
+	}
+	for len(cl.queued) > 0 { // so that it may be the first in a batch
+		<-cl.queued[0]
+		cl.queued = cl.queued[1:]
+	}
+	cl.first = true
+	for range 3 + cl.rng.IntN(2) {
+		if err := cl.append(); err != nil {
+			return err
+		}
+		cl.first = false
+	}
+	return nil
+}
+
 func (cl *client) append() error {
 	log, led, err := cl.pick(true)
 	if err != nil {
 		return err
 	}
-	for len(cl.queued) >= 1+cl.rng.IntN(mostQueued) {
+	for !cl.even && len(cl.queued) >= 1+cl.rng.IntN(mostQueued) {
 		<-cl.queued[0]
 		cl.queued = cl.queued[1:]
 	}

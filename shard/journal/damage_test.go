@@ -3,8 +3,10 @@ package journal
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"path"
 	"strings"
 	"testing"
@@ -137,6 +139,45 @@ func TestTornTailIsDroppedAndWrittenOver(t *testing.T) {
 	}
 	defer e.Close()
 	wantValues(t, e, "a", append(values[:4:4], more...))
+}
+
+// What a later version may have written, or one that is wrong, is whole: it was not torn, and may have been acknowledged.
+func TestAWholeBatchThatMakesNoSenseIsNotDropped(t *testing.T) {
+	for name, spoil := range map[string]func(frame []byte){
+		"version": func(frame []byte) { frame[12]++ },
+		"kind":    func(frame []byte) { frame[13] = 99 },
+		"records": func(frame []byte) { binary.LittleEndian.PutUint32(frame[16:], 0) },
+		"offset":  func(frame []byte) { frame[39] = 0x80 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem, _, found := journalOnly(t, 5, 0)
+			last := found[5]
+			f, err := mem.Open("/data/journal/0000.j", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			b := make([]byte, last.length)
+			if _, err := f.ReadAt(b, last.pos); err != nil {
+				t.Fatal(err)
+			}
+			frame := b[batchHeaderBytes:]
+			spoil(frame)
+			binary.LittleEndian.PutUint32(frame, crc32.Checksum(frame[4:frameHeaderBytes], castagnoli))
+			last.seal(b)
+			if _, err := f.WriteAt(b, last.pos); err != nil {
+				t.Fatal(err)
+			}
+			e, err := openTiny(mem)
+			if err == nil {
+				e.Close()
+			}
+			var damage *shard.CorruptError
+			if !errors.As(err, &damage) || damage.File != "/data/journal/0000.j" || damage.Offset != last.pos {
+				t.Errorf("open: %v, want damage of /data/journal/0000.j at %d", err, last.pos)
+			}
+		})
+	}
 }
 
 func TestDamageBeforeWhatWasDurableIsRefusedAndNamed(t *testing.T) {

@@ -36,7 +36,7 @@ func TestDumpShowsPeopleWhatIsInADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"== /data/FORMAT", "sluice-journal 1", "== /data/meta/", `topic 1 "clicks"`, "partition 0: log 1, first offset 1, in segments to 81",
+		"== /data/FORMAT", "sluice-journal 2", "== /data/meta/", `topic 1 "clicks"`, "partition 0: log 1, first offset 1, in segments to 81",
 		"== /data/journal/0000.j", "batch: LSN ", `change: create topic 1 "clicks", partitions 0 to 1 as logs 1 to 2`,
 		"change: trim log 1 before offset 1", "== /data/shards/0/1-00000000000000000001.seg", "frame: log 1, offsets 0 to 1, ",
 		`0 key "user-1" "kind"="page" value "hello"`, "index with ",

@@ -69,15 +69,21 @@ var errShort = errors.New("cut short")
 
 // parseFrameHeader checks and decodes the header at the start of b.
 func parseFrameHeader(b []byte) (frameHeader, error) {
+	h, err := sumFrameHeader(b)
+	if err == nil {
+		err = h.makesSense(b)
+	}
+	return h, err
+}
+
+// sumFrameHeader checks the header at the start of b against its sum, and decodes it.
+func sumFrameHeader(b []byte) (frameHeader, error) {
 	if len(b) < frameHeaderBytes {
 		return frameHeader{}, errShort
 	}
 	le := binary.LittleEndian
 	if le.Uint32(b) != crc32.Checksum(b[4:frameHeaderBytes], castagnoli) {
 		return frameHeader{}, errors.New("frame header: checksum does not match")
-	}
-	if b[12] != frameVersion {
-		return frameHeader{}, fmt.Errorf("frame version %d is not known", b[12])
 	}
 	h := frameHeader{
 		length:  int64(le.Uint32(b[4:])),
@@ -90,15 +96,23 @@ func parseFrameHeader(b []byte) (frameHeader, error) {
 		millis:  int64(le.Uint64(b[40:])),
 		epoch:   le.Uint64(b[48:]),
 	}
-	switch {
-	case h.length < frameHeaderBytes:
+	if h.length < frameHeaderBytes {
 		return h, fmt.Errorf("frame length %d is too small", h.length)
-	case h.kind != frameRecords && h.kind != frameControl:
-		return h, fmt.Errorf("frame kind %d is not known", h.kind)
-	case h.base < 0 || h.kind == frameRecords && h.count == 0:
-		return h, errors.New("frame without records or with a negative offset")
 	}
 	return h, nil
+}
+
+// makesSense tells what is wrong with a frame whose header is right.
+func (h *frameHeader) makesSense(frame []byte) error {
+	switch {
+	case frame[12] != frameVersion:
+		return fmt.Errorf("frame version %d is not known", frame[12])
+	case h.kind != frameRecords && h.kind != frameControl:
+		return fmt.Errorf("frame kind %d is not known", h.kind)
+	case h.base < 0 || h.kind == frameRecords && h.count == 0:
+		return errors.New("frame without records or with a negative offset")
+	}
+	return nil
 }
 
 // frameAt decodes what places need of a header that has been checked, or made here.
@@ -119,10 +133,15 @@ func checkFrame(b []byte) (frameHeader, error) {
 	if h.length > int64(len(b)) {
 		return h, errShort
 	}
-	if crc32.Checksum(b[frameHeaderBytes:h.length], castagnoli) != h.payload {
-		return h, errors.New("frame payload: checksum does not match")
+	return h, h.checkPayload(b[:h.length])
+}
+
+// checkPayload checks the payload of a frame whose header is right.
+func (h frameHeader) checkPayload(frame []byte) error {
+	if crc32.Checksum(frame[frameHeaderBytes:], castagnoli) != h.payload {
+		return errors.New("frame payload: checksum does not match")
 	}
-	return h, nil
+	return nil
 }
 
 // Lengths are stored plus one, so that nil and empty stay apart (Kafka tells them apart too).

@@ -146,7 +146,7 @@ func FuzzMark(f *testing.F) {
 }
 
 func FuzzDumpNeverPanics(f *testing.F) {
-	for _, b := range [][]byte{sampleBatch(), sampleSegment(), sampleSnapshot(), mark{}.encode(), []byte("sluice-journal 1\n"), nil} {
+	for _, b := range [][]byte{sampleBatch(), sampleSegment(), sampleSnapshot(), mark{}.encode(), []byte("sluice-journal 2\n"), nil} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -17,7 +17,7 @@ import (
 
 const (
 	formatName    = "FORMAT"
-	formatVersion = 1
+	formatVersion = 2
 )
 
 func (e *Engine) path(name string) string { return path.Join(e.opts.Dir, name) }
@@ -321,7 +321,8 @@ func (b *foundBatch) rewrite() error {
 	return nil
 }
 
-// replay applies the chain's frames again. Those that are in segments are known by their offsets.
+// replay applies the chain's frames again. Those that are in segments are known by their offsets. The payloads of records
+// are not looked at: the scan has checked them, and whoever reads them does.
 func (e *Engine) replay(chain []foundBatch) error {
 	e.flusher.replays = true
 	defer func() { e.flusher.replays = false }()
@@ -341,6 +342,9 @@ func (e *Engine) replay(chain []foundBatch) error {
 			next += h.length
 			if h.kind == frameRecords {
 				return e.replayRecords(&h, b.at, skip, find)
+			}
+			if err := h.checkPayload(frame); err != nil {
+				return err
 			}
 			c, err := decodeChange(&h, frame[frameHeaderBytes:], find)
 			if err != nil || c == nil {

@@ -177,7 +177,7 @@ func TestPayloadsThatLookLikeBatchesAreNotTakenForAny(t *testing.T) {
 	own := batchHeader{journal: 7, length: batchHeaderBytes}
 	own.seal(file[2*blockBytes:])
 	forged := batchHeader{journal: 1, length: 4 * blockBytes}
-	forged.seal(file)
+	forged.seal(file[:batchHeaderBytes])
 	var found []int64
 	err := scanBatches(bytes.NewReader(file), int64(len(file)), 7, func(_ *batchHeader, pos int64, _ []byte) error {
 		found = append(found, pos)

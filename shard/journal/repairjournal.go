@@ -334,6 +334,9 @@ func (r *repairer) applyJournal() error {
 		err := eachFrame(&p.batch.batchHeader, buf, func(h frameHeader, frame []byte) error {
 			f := salvagedFrame{frameHeader: h, bytes: frame, file: p.batch.file.name, pos: pos}
 			pos += h.length
+			if err := h.checkPayload(frame); err != nil {
+				return err
+			}
 			return r.applyFrame(f, holes)
 		})
 		if err != nil {

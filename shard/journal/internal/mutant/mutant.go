@@ -32,6 +32,7 @@ const (
 	TrustNewDirs  Mutant = "a start trusts the names of directories"
 	TrustNewFiles Mutant = "a start uses journal files that no snapshot lists"
 	SkipBatchSum  Mutant = "a start does not check the sums of batches"
+	SkipPayloads  Mutant = "a start checks the sums of batches, and not those of the payloads in them"
 	SkipChanges   Mutant = "a start does not apply changes of topics again"
 )
 
@@ -53,14 +54,15 @@ const (
 	ForgetPlaces        Mutant = "a checkpoint forgets what has left the cache before it was flushed"
 	TrimBySizeFirst     Mutant = "a trim by size is applied before it is durable"
 	ReuseUnwritten      Mutant = "a buffer is used again before its frame is written"
+	LeaveOutFrames      Mutant = "the sum of a batch does not say which frames are in it"
 )
 
 // All are all of them.
 var All = []Mutant{
 	SkipJournalSync, SkipSegmentSync, SkipLogDirSync, SkipShardsSync, SkipSnapshotSync, SkipMetaSync, SkipJournalDirSync,
 	SkipCompressedSync, IgnoreFailedSync, RetryFailedSync,
-	SkipStartSync, SkipRewrite, SkipRename, TrustNewDirs, TrustNewFiles, SkipBatchSum, SkipChanges,
+	SkipStartSync, SkipRewrite, SkipRename, TrustNewDirs, TrustNewFiles, SkipBatchSum, SkipPayloads, SkipChanges,
 	AcknowledgeUnsynced, MarkFirst, CheckpointAtEnd, SnapshotFirst, RecycleFirst, RecycleNeeded, RemoveSnapshotFirst,
 	RemovePlainFirst, TrimFirst, ChangeFirst, ReuseIDs, KeepPlaces, JoinLate, ForgetPlaces,
-	TrimBySizeFirst, ReuseUnwritten,
+	TrimBySizeFirst, ReuseUnwritten, LeaveOutFrames,
 }
