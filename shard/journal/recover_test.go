@@ -243,6 +243,7 @@ func TestTheDurablePositionPassesABatchOnlyWhenAllOfItIsKnown(t *testing.T) {
 	e := mustOpen(t, opts)
 	defer e.Close()
 	logs := openLogs(t, e, 3)
+	fill(t, logs[0], 1) // who made the topic is told before the durable position passes that
 	start := e.durable.Load()
 	held := logs[2].(*logState)
 	gate, syncing := make(chan struct{}), make(chan struct{})
