@@ -41,7 +41,10 @@ func (f keyField) of(record []byte) (string, error) {
 	}
 	key := string(value)
 	switch value[0] {
-	case '{', '[', 'n':
+	case '{':
+		path := strings.Join(f, ".")
+		return "", fmt.Errorf("its %s is an object, and a key is a string or number: --key %s.NAME takes the one called NAME in it", path, path)
+	case '[', 'n':
 		return "", fmt.Errorf("its %s is no string or number", strings.Join(f, "."))
 	case '"':
 		if err := json.Unmarshal(value, &key); err != nil {

@@ -17,7 +17,8 @@ func TestTheKeyIsTheFieldsValue(t *testing.T) {
 		{path: "id", record: `{"other":1}`, err: "it has no id"},
 		{path: "user.id", record: `{"user":7}`, err: "its user is no object"},
 		{path: "id", record: `{"id":null}`, err: "no string or number"},
-		{path: "id", record: `{"id":{}}`, err: "no string or number"},
+		{path: "id", record: `{"id":[1]}`, err: "no string or number"},
+		{path: "user", record: `{"user":{"id":1}}`, err: "--key user.NAME takes"},
 		{path: "id", record: `not JSON`, err: "no JSON object"},
 		{path: "id", record: ``, err: "no JSON object"},
 	} {

@@ -29,11 +29,16 @@ type lineReader struct {
 }
 
 func newLineReader(input io.Reader, name string, limit int) *lineReader {
-	return &lineReader{
-		input: bufio.NewReaderSize(input, 256<<10), name: name, limit: limit,
-		// Whatever the last line adds, the batch fits into one request.
-		enough: max(1, min(batchBytes, requestBytes-limit)),
-	}
+	l := &lineReader{input: bufio.NewReaderSize(input, 256<<10), name: name}
+	l.limitTo(limit)
+	return l
+}
+
+// limitTo bounds the bytes of a line.
+func (l *lineReader) limitTo(limit int) {
+	l.limit = limit
+	// Whatever the last line adds, the batch fits into one request.
+	l.enough = max(1, min(batchBytes, requestBytes-limit))
 }
 
 // openLines opens a file, or standard input for "-".

@@ -65,17 +65,19 @@ type put struct {
 }
 
 func (p *put) run(ctx context.Context, file string, stdin io.Reader) error {
+	// A file that is missing needs no server to say so.
+	lines, closer, err := openLines(file, stdin, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closer.Close() }()
 	// The stream says how long a record may be, and whether it is there at all, before anything is read.
 	summary, err := p.sender.client.DescribeStreamSummary(ctx, p.sender.stream)
 	if err != nil {
 		return err
 	}
 	p.limit = maxRecordBytes(summary)
-	lines, closer, err := openLines(file, stdin, p.limit-randomKeyBytes)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = closer.Close() }()
+	lines.limitTo(p.limit - randomKeyBytes)
 
 	batches := make(chan numbered)
 	go readBatches(ctx, lines, batches)

@@ -98,11 +98,11 @@ func (c Config) validate(maxAppend int) error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.JournalFileBytes%blockBytes == 0, "journal_file_bytes %d: must be a multiple of %d", c.JournalFileBytes, blockBytes)
-	check(c.JournalFileBytes >= smallest, "journal_file_bytes %d: must be at least %d, to hold the biggest append", c.JournalFileBytes, smallest)
+	check(c.JournalFileBytes%blockBytes == 0, "journal_file_bytes %d: must be a multiple of %d bytes", c.JournalFileBytes, blockBytes)
+	check(c.JournalFileBytes >= smallest, "journal_file_bytes %d: must be at least %d bytes, to hold the biggest append", c.JournalFileBytes, smallest)
 	check(c.JournalFileBytes <= 4<<30, "journal_file_bytes %d: at most 4 GiB", c.JournalFileBytes)
 	check(c.JournalFiles >= 2 && c.JournalFiles <= maxJournalFiles, "journal_files %d: must be 2 to %d", c.JournalFiles, maxJournalFiles)
-	check(c.CacheBytes >= 2*frame, "cache_bytes %d: must be at least %d, twice the biggest append", c.CacheBytes, 2*frame)
+	check(c.CacheBytes >= 2*frame, "cache_bytes %d: must be at least %d bytes, twice the biggest append", c.CacheBytes, 2*frame)
 	check(c.SegmentBytes >= 4<<10 && c.SegmentBytes <= 1<<30, "segment_bytes %d: must be 4 KiB to 1 GiB", c.SegmentBytes)
 	check(c.SegmentAge >= minSegmentAge, "segment_age %v: must be at least %v; a number needs a unit, as in 1h", c.SegmentAge, minSegmentAge)
 	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)

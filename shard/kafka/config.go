@@ -106,7 +106,7 @@ func (c Config) Validate() error {
 	check(len(c.TopicPrefix) <= maxPrefixLength && prefixForm.MatchString(c.TopicPrefix),
 		"topic_prefix %q: at most %d of a-z, A-Z, 0-9, '.', '_' and '-'", c.TopicPrefix, maxPrefixLength)
 	check(c.Replication >= 0 && c.Replication <= 1000, "replication %d: must be 0 to 1000", c.Replication)
-	check(c.MaxInFlightBytes >= 2*maxBatchBytes, "max_in_flight_bytes %d: must be at least %d, twice the biggest append",
+	check(c.MaxInFlightBytes >= 2*maxBatchBytes, "max_in_flight_bytes %d: must be at least %d bytes, twice the biggest append",
 		c.MaxInFlightBytes, 2*maxBatchBytes)
 	check(c.DialTimeout > 0, "dial_timeout %v: must be positive", c.DialTimeout)
 	check(c.RequestTimeout > 0 && c.RequestTimeout <= time.Hour, "request_timeout %v: must be positive, an hour at most", c.RequestTimeout)
