@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"runtime"
 	"time"
 
 	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
@@ -54,7 +53,7 @@ func (c *committer) run() {
 	c.idle = time.NewTimer(markAfter)
 	defer c.idle.Stop()
 	begun := time.Now()
-	c.back = gatherer{queued: c.e.queue.bytes, yield: runtime.Gosched, since: func() time.Duration { return time.Since(begun) }}
+	c.back = gatherer{queued: c.e.queue.bytes, yield: c.e.opts.yield, since: func() time.Duration { return time.Since(begun) }}
 	for {
 		c.back.gather()
 		b, open := c.e.queue.take(c.idle.C)

@@ -1,8 +1,14 @@
 package journal
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // awakening is a scheduler in which every yield takes a while and lets some of the bytes that were woken come back.
@@ -120,4 +126,39 @@ func TestALonelyWriterIsNotWaitedFor(t *testing.T) {
 			t.Errorf("%d yields after a batch with one frame", n)
 		}
 	}
+}
+
+func TestTheCommitterLetsThoseRunWhomItHasWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		opts := tinyOptions(disk)
+		var yields atomic.Int64
+		opts.yield = func() { yields.Add(1) }
+		e := mustOpen(t, opts)
+		defer e.Close()
+		l := mustLog(t, e, "a")
+		synced := make(chan struct{})
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpDatasync && strings.Contains(c.Name, "/journal/") {
+				<-synced
+			}
+			return nil
+		})
+		var pending []shard.Pending
+		for i := range 3 { // the first alone, the others together
+			pending = append(pending, l.Append(t.Context(), []shard.Record{numbered(i)}))
+			synctest.Wait()
+		}
+		before := yields.Load()
+		close(synced)
+		for _, p := range pending {
+			if _, err := p.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if yields.Load() == before {
+			t.Error("nobody was let run after a batch of two")
+		}
+	})
 }

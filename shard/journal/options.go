@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -147,6 +148,8 @@ type Options struct {
 	placesBytes int64
 	// aheadShares is how many shares of a log are worth moving ahead, see ahead.go. 0: the constant.
 	aheadShares int
+	// yield lets others run, see gather.go. nil: runtime.Gosched.
+	yield func()
 }
 
 // The phases of Open, as operators read them, and what is counted.
@@ -219,6 +222,9 @@ func (o *Options) complete() error {
 	}
 	if o.bufferedFrame == 0 {
 		o.bufferedFrame = bufferedFrame
+	}
+	if o.yield == nil {
+		o.yield = runtime.Gosched
 	}
 	if o.aheadShares == 0 {
 		o.aheadShares = aheadShares
