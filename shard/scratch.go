@@ -78,8 +78,8 @@ func (s *Scratch) Release(bytes, records int) {
 
 // ReadInto is l.Read for who is done with the records before the next read: they, and what they point to, may be in
 // scratch and are valid until it is used again. Where an engine can do so, and has a method ReadInto, no memory is made for
-// them, and they come by whole Appends, as far as they are at or after from: as many as the limit allows, and at least one.
-// Else it is Read.
+// them, and within max.Records they come by whole Appends, as far as they are at or after from: as many as max.Bytes allows,
+// and at least one. Else it is Read.
 func ReadInto(ctx context.Context, l Log, from Offset, max Limit, scratch *Scratch) ([]Record, error) {
 	if l, ok := l.(interface {
 		ReadInto(ctx context.Context, from Offset, max Limit, scratch *Scratch) ([]Record, error)

@@ -296,7 +296,7 @@ type collector struct {
 	there int64 // records that there are from here on, if that is known
 	full  bool
 
-	scratch *shard.Scratch // memory for what is read from files, if it is set; frames are then taken wholly
+	scratch *shard.Scratch // memory for what is read from files, if it is set; frames are then taken wholly, or as far as left lets
 }
 
 // expectRecords bounds what is set aside for a long read by the size of its first frame.
@@ -347,9 +347,9 @@ func (c *collector) add(h *frameHeader, frame []byte, from shard.Offset) error {
 			c.full = true
 			return nil
 		}
-		whole = c.scratch != nil
 		c.out = append(c.out, r)
 		c.left--
+		whole = c.scratch != nil && c.left > 0
 		c.bytes -= size
 		c.full = c.left <= 0 || c.bytes <= 0
 	}

@@ -211,7 +211,7 @@ func (m *machine) read(t *rapid.T) {
 	if got, err = shard.ReadInto(m.s.ctx(), l.log, engine, limit, &m.scratch); err != nil {
 		t.Fatal(err)
 	}
-	want, err = l.model.Read(m.s.ctx(), model, shard.Limit{})
+	want, err = l.model.Read(m.s.ctx(), model, shard.Limit{Records: limit.Records})
 	must(t, err)
 	if len(got) > len(want) || len(got) == 0 && len(want) > 0 {
 		t.Fatalf("read of %s into scratch from %d: %d records, the model has %d", l.place, engine, len(got), len(want))

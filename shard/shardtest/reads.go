@@ -112,7 +112,7 @@ func testReadInto(s *suite) {
 		s.Helper()
 		for at := 0; at < len(want); {
 			got, err := shard.ReadInto(s.ctx(), l, want[at].Offset, limit, &scratch)
-			if err != nil || len(got) == 0 || len(got) > len(want)-at {
+			if err != nil || len(got) == 0 || len(got) > len(want)-at || limit.Records > 0 && len(got) > limit.Records {
 				s.Fatalf("read into scratch from %d within %+v: %d records, %v", want[at].Offset, limit, len(got), err)
 			}
 			s.equal(got, want[at:at+len(got)])
