@@ -21,6 +21,8 @@ const (
 	// bufferShare is the part of the cache bound that all buffers together may take. More would not be faster: one
 	// batch is on its way to the disk, the next is queued, and the one after that is encoded.
 	bufferShare = 8
+	// popLooks bounds how many buffers are looked at for one of the right size.
+	popLooks = 64
 )
 
 // buffers lends memory to long appends. What there is of it counts in the engine's budget.
@@ -73,15 +75,41 @@ func (b *buffers) get(ctx context.Context, n int) ([]byte, error) {
 	return make([]byte, 0, size), nil
 }
 
-// pop takes the last spare buffer of a size, nil if there is none. The lock is held.
+// pop takes the last spare buffer of a size, nil if there is none among the last ones. The lock is held.
 func (b *buffers) pop(size int64) []byte {
 	for i, buf := range slices.Backward(b.spare) {
+		if len(b.spare)-i > popLooks {
+			break
+		}
 		if int64(cap(buf)) == size {
 			b.spare = slices.Delete(b.spare, i, i+1)
 			b.bytes -= size
 			b.least = min(b.least, b.bytes)
 			return buf
 		}
+	}
+	return nil
+}
+
+// atHand returns an empty buffer of so many bytes, to be given back, and charges the engine's budget with more bytes beside it. It
+// waits for nothing, and so may be called under a log's lock: without room, or if others wait, it returns nil.
+func (b *buffers) atHand(size, beside int64) []byte {
+	if b.memory.busy.Load() || b.lent.busy.Load() || !b.lent.take(size) {
+		return nil
+	}
+	b.mu.Lock()
+	buf := b.pop(size)
+	room := b.bytes+b.lent.used.Load() <= b.most
+	b.mu.Unlock()
+	switch {
+	case buf != nil && b.memory.take(beside):
+		return buf
+	case buf != nil:
+		b.give(buf)
+	case room && b.memory.take(size+beside):
+		return make([]byte, 0, size)
+	default:
+		b.lent.release(size)
 	}
 	return nil
 }

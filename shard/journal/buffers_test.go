@@ -51,7 +51,9 @@ func (b *buffers) state() (spare int, lent, bytes int64) {
 }
 
 func TestLongFramesThatNobodyWaitsForTakeTheSameMemory(t *testing.T) {
-	e := mustOpen(t, bufferedOptions(vfs.NewMem()))
+	opts := bufferedOptions(vfs.NewMem())
+	opts.lentShare = 1 << 20 // short ones stay in the cache
+	e := mustOpen(t, opts)
 	l := mustLog(t, e, "a")
 	values := unfollow(t, l)
 	for len(values) < 120 {
@@ -127,7 +129,14 @@ func TestLongFramesOfALogThatIsFollowedStayInMemory(t *testing.T) {
 // What readers have been given stays what it was, whatever is appended after it.
 func TestReadersNeverSeeMemoryThatIsUsedAgain(t *testing.T) {
 	opts := tinyOptions(vfs.NewMem())
-	opts.bufferedFrame = 1
+	opts.bufferedFrame, opts.lentShare = 1, 1<<20
+	t.Run("buffers", func(t *testing.T) { readersSeeWhatWasAppended(t, opts) })
+	opts = tinyOptions(vfs.NewMem())
+	opts.lentShare = 1
+	t.Run("slabs", func(t *testing.T) { readersSeeWhatWasAppended(t, opts) })
+}
+
+func readersSeeWhatWasAppended(t *testing.T, opts Options) {
 	e := mustOpen(t, opts)
 	logs := openLogs(t, e, 2)
 	ctx := t.Context()

@@ -271,11 +271,15 @@ func (e *Engine) settle() {
 }
 
 func (a aftermath) settle(e *Engine) {
+	cached := a.shares[:0]
 	for _, s := range a.shares {
+		if s.lent == nil {
+			cached = append(cached, s)
+		}
 		e.giveBack(s)
 	}
 	a.batch.finish()
-	e.budget.published(a.shares, a.freed)
+	e.budget.published(cached, a.freed)
 	e.queue.keep(a.shares)
 	e.flusher.noteBatch(time.Now())
 }

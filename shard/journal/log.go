@@ -24,6 +24,7 @@ type logState struct {
 	partition int
 	essential atomic.Bool   // its appends use what is kept back when the disk is full; set under commitQueue.taking
 	followed  atomic.Uint64 // LSN up to which all was durable when a reader was last at its end
+	lends     atomic.Int64  // bytes of the slabs that are lent to its small appends; 0: none are
 
 	mu         sync.Mutex // guards what follows; the queue's and the flusher's locks come after it
 	gone       bool       // the topic was deleted
@@ -35,6 +36,8 @@ type logState struct {
 	left       []place      // ascending: what is in the journal alone, neither in segments nor in the cache
 	cache      []*share     // ascending: flushed ones, durable ones, queued ones; not flushed where it follows on left
 	open       *share       // the last of cache while appends may join it
+	room       []byte       // what is left of its last slab that is lent: of length 0
+	mean       int64        // bytes that the last shares had, see lend.go
 	slab       slab         // memory for the next ones
 	unflushed  int64        // bytes of the durable frames that are not flushed
 	changed    chan struct{}
@@ -87,6 +90,11 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 	if err := e.usable(); err != nil {
 		return nil, err
 	}
+	if slab := l.lends.Load(); slab > 0 && size <= slabFrame {
+		if p, err := l.queueLent(records, size, slab); p != nil || err != nil {
+			return p, err
+		}
+	}
 	room, err := l.reserve(ctx, size)
 	if err != nil {
 		return nil, err
@@ -108,21 +116,13 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 		if buf == nil {
 			buf, sum = encodeRecords(l.slab.room(size), records)
 		}
-		h := frameHeader{
-			payload: sum, kind: frameRecords, count: int64(len(records)), dir: e.journal.dir(), log: l.id,
-			base: l.next, millis: max(now, l.lastMillis), epoch: e.journal.epoch,
-		}
-		h.seal(buf)
-		s.add(&h, buf)
+		p = l.add(s, buf, len(records), sum, room.charge, now)
 		if room.buffer != nil {
-			s.lend(buf)
+			s.lent = append(s.lent, buf)
 			if mutant.On(mutant.ReuseUnwritten) {
 				e.giveBack(s)
 			}
 		}
-		l.next, l.lastMillis = h.end(), h.millis
-		p = l.slab.carve(now)
-		*p = pending{share: s, first: h.base, millis: h.millis}
 	}
 	l.mu.Unlock()
 	if err != nil {
@@ -133,6 +133,20 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 		return nil, err
 	}
 	return p, nil
+}
+
+// add adds the frame of so many records to a share that it has joined. The lock is held.
+func (l *logState) add(s *share, buf []byte, records int, sum uint32, charge, now int64) *pending {
+	h := frameHeader{
+		payload: sum, kind: frameRecords, count: int64(records), dir: l.e.journal.dir(), log: l.id,
+		base: l.next, millis: max(now, l.lastMillis), epoch: l.e.journal.epoch,
+	}
+	h.seal(buf)
+	s.add(&h, buf, charge)
+	l.next, l.lastMillis = h.end(), h.millis
+	p := l.slab.carve(now)
+	*p = pending{share: s, first: h.base, millis: h.millis}
+	return p
 }
 
 // room is what an append has reserved.
@@ -166,18 +180,37 @@ func (l *logState) reserve(ctx context.Context, size int) (r room, err error) {
 
 // openFor returns the share that a frame of so many bytes joins, which the caller has to add. The lock is held.
 func (l *logState) openFor(size int64) (*share, error) {
+	s, err := l.join(size)
+	if s == nil && err == nil {
+		s, err = l.begin(size)
+	}
+	return s, err
+}
+
+// join returns the open share if a frame of so many bytes can join it, else nil. The lock is held.
+func (l *logState) join(size int64) (*share, error) {
 	if l.gone {
 		return nil, l.errGone()
 	}
-	if s := l.open; s != nil {
-		if err := l.e.queue.refuses(s.ordinary()); err != nil {
-			return nil, err
-		}
-		if s.batch.Load().take(size) {
-			return s, nil
-		}
-		l.open = nil
+	s := l.open
+	if s == nil {
+		return nil, nil
 	}
+	if err := l.e.queue.refuses(s.ordinary()); err != nil {
+		return nil, err
+	}
+	if s.batch.Load().take(size) {
+		return s, nil
+	}
+	l.shut()
+	return nil, nil
+}
+
+// shut lets no more appends join the open share. The lock is held.
+func (l *logState) shut() { l.open, l.room = nil, nil }
+
+// begin opens a share for a frame of so many bytes. The lock is held.
+func (l *logState) begin(size int64) (*share, error) {
 	s := &share{log: l, base: l.next, end: l.next}
 	if err := l.e.queue.join(s, size); err != nil {
 		return nil, err
@@ -207,7 +240,7 @@ func (l *logState) close(s *share) {
 	l.lockSoon()
 	defer l.mu.Unlock()
 	if l.open == s {
-		l.open = nil
+		l.shut()
 	}
 }
 
@@ -228,6 +261,7 @@ func (l *logState) publish(s *share) (freed int64, ok bool) {
 		gone, _ := l.leave(s.end)
 		freed += gone
 	}
+	l.lendAfter(s)
 	return freed, true
 }
 
@@ -250,7 +284,8 @@ func (l *logState) takeBack() {
 		freed += l.cache[n].charge
 		l.cache[n] = nil
 	}
-	l.cache, l.open = l.cache[:n], nil
+	l.cache = l.cache[:n]
+	l.shut()
 	if !l.gone && !mutant.On(mutant.KeepPlaces) {
 		l.next = l.durable
 	}
@@ -268,7 +303,8 @@ func (l *logState) cut(n int) (freed int64) {
 		l.cache[i] = nil
 	}
 	if n == len(l.cache) {
-		l.cache, l.open = nil, nil
+		l.cache = nil
+		l.shut()
 	} else {
 		l.cache = l.cache[n:]
 	}

@@ -143,6 +143,8 @@ type Options struct {
 	placeBytes int64
 	// bufferedFrame is the shortest frame that passes through a buffer, see buffers.go. 0: the constant.
 	bufferedFrame int
+	// lentShare is how long the shares of a log are whose small appends lie in slabs that are lent, see lend.go. 0: the constant.
+	lentShare int64
 	// placesBytes is the memory for places from which on records are moved to segments; a start may take twice as much.
 	// 0: a quarter of CacheBytes.
 	placesBytes int64
@@ -225,6 +227,9 @@ func (o *Options) complete() error {
 	}
 	if o.yield == nil {
 		o.yield = runtime.Gosched
+	}
+	if o.lentShare == 0 {
+		o.lentShare = lentShare
 	}
 	if o.aheadShares == 0 {
 		o.aheadShares = aheadShares

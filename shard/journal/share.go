@@ -42,12 +42,13 @@ type part struct {
 	frames []byte
 }
 
-// add adds a frame behind the others. buf may lie right behind the last one in the same memory.
-func (s *share) add(h *frameHeader, buf []byte) {
+// add adds a frame behind the others, for which so much has been charged. buf may lie right behind the last one in the same
+// memory.
+func (s *share) add(h *frameHeader, buf []byte, charge int64) {
 	s.end = h.end()
 	s.frames++
 	s.bytes += int64(len(buf))
-	s.charge += int64(len(buf)) + appendOverhead
+	s.charge += charge
 	if n := len(s.parts); n > 0 {
 		last := &s.parts[n-1]
 		if k := len(last.frames); cap(last.frames)-k >= len(buf) && &last.frames[:k+1][k] == &buf[0] {
@@ -56,12 +57,6 @@ func (s *share) add(h *frameHeader, buf []byte) {
 		}
 	}
 	s.parts = append(s.parts, part{h.base, h.millis, buf})
-}
-
-// lend takes note that the last frame is in a buffer, which counts for itself.
-func (s *share) lend(buf []byte) {
-	s.lent = append(s.lent, buf)
-	s.charge -= int64(len(buf))
 }
 
 // settle lets a durable share count for what it takes in the cache, and returns what that is less than before.

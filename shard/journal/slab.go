@@ -1,6 +1,6 @@
 package journal
 
-// Small appends of one log lie in memory that they share with those that come after: two thirds of what an append of a few
+// Small appends of one log that stay in the cache lie in memory that they share with those that come after: two thirds of what an append of a few
 // hundred bytes costs would otherwise be the allocator's and the garbage collector's work. Only one log's share: its shares
 // leave the cache in order, and so the memory is free again when the last one of a slab has gone. Who keeps a record
 // keeps its slab, no more than slabBytes.

@@ -41,7 +41,7 @@ func TestFramesOfASlabDoNotOverlapAndLieTogether(t *testing.T) {
 		size := sizes[i%len(sizes)]
 		buf := append(s.room(size), bytes.Repeat([]byte{byte(i)}, size)...)
 		want = append(want, buf...)
-		all.add(&frameHeader{base: shard.Offset(i), count: 1}, buf)
+		all.add(&frameHeader{base: shard.Offset(i), count: 1}, buf, 0)
 	}
 	var got []byte
 	for _, p := range all.parts {

@@ -55,6 +55,7 @@ const (
 	TrimBySizeFirst     Mutant = "a trim by size is applied before it is durable"
 	ReuseUnwritten      Mutant = "a buffer is used again before its frame is written"
 	LeaveOutFrames      Mutant = "the sum of a batch does not say which frames are in it"
+	ReuseSlab           Mutant = "a slab is used again before the frames in it are written"
 )
 
 // All are all of them.
@@ -64,5 +65,5 @@ var All = []Mutant{
 	SkipStartSync, SkipRewrite, SkipRename, TrustNewDirs, TrustNewFiles, SkipBatchSum, SkipPayloads, SkipChanges,
 	AcknowledgeUnsynced, MarkFirst, CheckpointAtEnd, SnapshotFirst, RecycleFirst, RecycleNeeded, RemoveSnapshotFirst,
 	RemovePlainFirst, TrimFirst, ChangeFirst, ReuseIDs, KeepPlaces, JoinLate, ForgetPlaces,
-	TrimBySizeFirst, ReuseUnwritten, LeaveOutFrames,
+	TrimBySizeFirst, ReuseUnwritten, LeaveOutFrames, ReuseSlab,
 }

@@ -1,0 +1,105 @@
+package journal
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
+)
+
+// Small appends pass through buffers, too, where that is worth it: the frames of a share lie one behind the other in slabs that
+// are lent to the share until its batch is decided. They are taken only if they are at hand: under the log's lock nobody
+// waits, and the cache is as good.
+//
+// The share leaves the cache then, and is read from the journal from then on. So a log lends if
+//
+//   - nobody follows it,
+//   - its shares are not so short that the places of them, and reading each by itself, cost more than is gained, and
+//   - its records are not moved while they are in the cache (ahead.go), nor would be if they were there.
+
+const (
+	// lentShare is how long the shares of a log are, in the mean, that lends.
+	lentShare = 2 << 10
+	// mostSlab is the longest slab that is lent. Logs with shorter shares take shorter ones.
+	mostSlab = 32 << 10
+	// meanOf is of how many of a log's last shares the mean is taken, about.
+	meanOf = 8
+)
+
+// lendAfter decides from a share that has become durable whether the next ones lie in slabs, and how long these are. The lock
+// is held.
+func (l *logState) lendAfter(s *share) {
+	l.mean += (s.bytes - l.mean) / meanOf
+	slab := int64(0)
+	if l.mean >= l.e.opts.lentShare && !l.followedNow() && !l.aheadIfCached() {
+		slab = slabFor(l.mean)
+		if !l.e.buffers.fits(int(slab)) {
+			slab = 0
+		}
+	}
+	if slab != l.lends.Load() {
+		l.lends.Store(slab)
+	}
+}
+
+// slabFor returns how long slabs are for shares of so many bytes in the mean: most shares take one.
+func slabFor(mean int64) int64 { return min(int64(1)<<bits.Len64(uint64(mean+mean/4-1)), mostSlab) }
+
+// aheadIfCached tells whether records of the log may be worth moving ahead: it goes by what is in the journal instead of
+// what is in the cache, and is in doubt for shares that may be longer at other times. The lock is held.
+func (l *logState) aheadIfCached() bool {
+	return l.mean < 2*aheadBytes && l.retains(max(l.unflushed, 1))
+}
+
+// queueLent queues a small append in a slab of so many bytes. It returns nil if there is none at hand, or something else
+// is in the way that the ordinary way knows how to deal with.
+func (l *logState) queueLent(records []shard.Record, size int, slab int64) (*pending, error) {
+	e := l.e
+	if l.essential.Load() || int64(size) > slab || e.flusher.isFull.Load() {
+		return nil, nil
+	}
+	now := time.Now().UnixMilli()
+	l.mu.Lock()
+	var fresh []byte
+	if l.open == nil || cap(l.room) < size {
+		if l.followedNow() {
+			l.lends.Store(0)
+		} else {
+			fresh = e.buffers.atHand(slab, slab/2)
+		}
+		if fresh == nil {
+			l.mu.Unlock()
+			return nil, nil
+		}
+	}
+	s, err := l.join(int64(size))
+	if s == nil && err == nil {
+		if fresh == nil {
+			fresh = e.buffers.atHand(slab, slab/2)
+		}
+		if fresh != nil {
+			s, err = l.begin(int64(size))
+		}
+	}
+	var p *pending
+	if s != nil && err == nil {
+		charge := int64(0)
+		if fresh != nil {
+			s.lent, l.room, charge = append(s.lent, fresh), fresh, slab/2
+		}
+		buf, sum := encodeRecords(l.room, records)
+		l.room = l.room[size:size]
+		p = l.add(s, buf, len(records), sum, charge, now)
+		if fresh != nil && mutant.On(mutant.ReuseSlab) {
+			e.giveBack(s)
+		}
+		fresh = nil
+	}
+	l.mu.Unlock()
+	if fresh != nil {
+		e.buffers.give(fresh)
+		e.budget.release(slab / 2)
+	}
+	return p, err
+}
