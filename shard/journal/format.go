@@ -61,11 +61,18 @@ func (e *Engine) openFormat() error {
 	if err != nil {
 		return err
 	}
-	if e.journal.id, err = parseFormat(b); err != nil {
+	e.journal.id, err = parseFormat(b)
+	if errors.Is(err, errOldFormat) {
+		return fmt.Errorf("%s: %w", e.path(formatName), err)
+	}
+	if err != nil {
 		return e.corrupt(formatName, 0, "%v", err)
 	}
 	return nil
 }
+
+// errOldFormat says that nothing is damaged, and nothing to be repaired.
+var errOldFormat = errors.New("the directory has format version 1, which only earlier versions of Sluice can read: use one of these, or an empty directory")
 
 // parseFormat returns the directory's id.
 func parseFormat(b []byte) (uint64, error) {
@@ -73,6 +80,9 @@ func parseFormat(b []byte) (uint64, error) {
 	var id string
 	if _, err := fmt.Fscanf(bytes.NewReader(b), "sluice-journal %d\nid %s\n", &version, &id); err != nil {
 		return 0, errors.New("not a format file")
+	}
+	if version == 1 {
+		return 0, errOldFormat
 	}
 	if version != formatVersion {
 		return 0, fmt.Errorf("format version %d, this program knows %d", version, formatVersion)

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 
@@ -18,6 +19,9 @@ func (r *repairer) identify() error {
 	formatID, formatErr := r.readFormat()
 	if errors.Is(formatErr, vfs.ErrLink) {
 		return formatErr
+	}
+	if errors.Is(formatErr, errOldFormat) {
+		return fmt.Errorf("%s: %w", r.path(formatName), formatErr)
 	}
 	if formatErr == nil {
 		votes[formatID]++
