@@ -54,19 +54,19 @@ type flusher struct {
 	snapshotBytes atomic.Int64 // of the newest one
 
 	// Of the goroutine alone.
-	sinceFree int64                  // bytes flushed since the free space was looked at
-	warned    time.Time              // when it was last warned of little space
-	dirty     map[*openFile]struct{} // written since they were last synced
-	dirs      map[uint64]bool        // directories of segments that are there; true: their names are durable
-	loose     bool                   // some more are not synced, but not kept open: only tree can do it
-	behind    writebacks             // what is on its way to them
-	tree      vfs.Tree               // of all segments; nil where there is no such thing
-	newFiles  map[uint64]struct{}    // directories with new segments that are not synced
-	snapshot  uint64                 // number of the newest snapshot
-	loaded    []byte                 // the snapshot that a start went out from, until its copy has been looked at
-	replaced  []fileKey              // plain files that are not needed after the next snapshot
-	replays   bool                   // recovery, alone then, applies again what the journal says
-	hurry     bool                   // the committer was waiting for a journal file when this work began
+	sinceFree int64                 // bytes flushed since the free space was looked at
+	warned    time.Time             // when it was last warned of little space
+	dirty     map[fileKey]*openFile // written since they were last synced
+	dirs      map[uint64]bool       // directories of segments that are there; true: their names are durable
+	loose     bool                  // some more are not synced, but not kept open: only tree can do it
+	behind    writebacks            // what is on its way to them
+	tree      vfs.Tree              // of all segments; nil where there is no such thing
+	newFiles  map[uint64]struct{}   // directories with new segments that are not synced
+	snapshot  uint64                // number of the newest snapshot
+	loaded    []byte                // the snapshot that a start went out from, until its copy has been looked at
+	replaced  []fileKey             // plain files that are not needed after the next snapshot
+	replays   bool                  // recovery, alone then, applies again what the journal says
+	hurry     bool                  // the committer was waiting for a journal file when this work began
 	buf       []byte
 	chunk     chunk
 }
@@ -74,7 +74,7 @@ type flusher struct {
 func newFlusher(e *Engine) *flusher {
 	return &flusher{
 		e: e, kicked: make(chan struct{}, 1), stopped: make(chan struct{}), begun: time.Now(),
-		dirty: map[*openFile]struct{}{}, dirs: map[uint64]bool{}, newFiles: map[uint64]struct{}{}, sinceFree: freeEvery,
+		dirty: map[fileKey]*openFile{}, dirs: map[uint64]bool{}, newFiles: map[uint64]struct{}{}, sinceFree: freeEvery,
 		behind: writebacks{files: e.files, most: min(behindFiles, e.opts.MaxOpenFiles/4)},
 	}
 }

@@ -86,3 +86,14 @@ func TestOpenFilesStayBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestNoMoreFilesThanTheProcessMayHaveAreKeptOpen(t *testing.T) {
+	opts := tinyOptions(vfs.NewMem())
+	opts.MaxOpenFiles = 1 << 30
+	if err := opts.complete(); err != nil {
+		t.Fatal(err)
+	}
+	if most := max(leastOpenFiles, vfs.FileLimit()/2); opts.MaxOpenFiles > most || vfs.FileLimit() < 3 {
+		t.Errorf("%d segments may be open in a process that may have %d files", opts.MaxOpenFiles, vfs.FileLimit())
+	}
+}

@@ -201,12 +201,12 @@ func (o *openFiles) forget(key fileKey) {
 	closeAll(old)
 }
 
-// forgetLog forgets all files of a log.
-func (o *openFiles) forgetLog(id uint64) {
+// forgetAll forgets all files that have been removed.
+func (o *openFiles) forgetAll(removed func(fileKey) bool) {
 	o.mu.Lock()
 	var keys []fileKey
 	for key := range o.files {
-		if key.log == id {
+		if removed(key) {
 			keys = append(keys, key)
 		}
 	}

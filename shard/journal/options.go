@@ -31,7 +31,9 @@ type Config struct {
 	// SegmentAge is the age of a segment's first record at which the segment is sealed by the next write,
 	// so that the records of a slow log can be dropped in time.
 	SegmentAge time.Duration `yaml:"segment_age" env:"SEGMENT_AGE"`
-	// MaxOpenFiles bounds the segment files that are open at one time.
+	// MaxOpenFiles bounds the segment files that are open at one time. It is lowered to half of what the process may open,
+	// for the rest of which there are other uses. With fewer than there are logs that records come to, each move of records
+	// to a segment opens and closes one.
 	MaxOpenFiles int `yaml:"max_open_files" env:"MAX_OPEN_FILES"`
 	// MinFreeBytes of disk space are left alone: with less than that, appends fail with shard.ErrNoSpace, so
 	// that trimming and deleting always have the little room that they need.
@@ -57,6 +59,8 @@ const (
 func (c *Config) compresses() bool { return c.Compression == compressionZstd }
 
 const (
+	// leastOpenFiles is how many segments must be allowed to be open.
+	leastOpenFiles = 8
 	// minSegmentAge keeps every flush from making a segment of its own.
 	minSegmentAge = 100 * time.Millisecond
 	// maxFreeBytes is more than any disk has, and little enough to reckon with.
@@ -71,7 +75,7 @@ func DefaultConfig() Config {
 		CacheBytes:       128 << 20,
 		SegmentBytes:     64 << 20,
 		SegmentAge:       time.Hour,
-		MaxOpenFiles:     512,
+		MaxOpenFiles:     16 << 10,
 		MinFreeBytes:     64 << 20,
 		WarnFreeBytes:    512 << 20,
 		Compression:      compressionZstd,
@@ -106,7 +110,7 @@ func (c Config) validate(maxAppend int) error {
 	check(c.CacheBytes >= 2*frame, "cache_bytes %d: must be at least %d bytes, twice the biggest append", c.CacheBytes, 2*frame)
 	check(c.SegmentBytes >= 4<<10 && c.SegmentBytes <= 1<<30, "segment_bytes %d: must be 4 KiB to 1 GiB", c.SegmentBytes)
 	check(c.SegmentAge >= minSegmentAge, "segment_age %v: must be at least %v; a number needs a unit, as in 1h", c.SegmentAge, minSegmentAge)
-	check(c.MaxOpenFiles >= 8, "max_open_files %d: must be at least 8", c.MaxOpenFiles)
+	check(c.MaxOpenFiles >= leastOpenFiles, "max_open_files %d: must be at least %d", c.MaxOpenFiles, leastOpenFiles)
 	check(c.Compression == compressionZstd || c.Compression == compressionOff, "compression %q: must be %s or %s",
 		c.Compression, compressionZstd, compressionOff)
 	check(c.ScrubInterval >= 0, "scrub_interval %v: must not be negative; 0s turns it off", c.ScrubInterval)
@@ -192,6 +196,7 @@ func (o *Options) complete() error {
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = d.MaxOpenFiles
 	}
+	o.MaxOpenFiles = min(o.MaxOpenFiles, max(leastOpenFiles, vfs.FileLimit()/2))
 	if o.MinFreeBytes == 0 {
 		o.MinFreeBytes = d.MinFreeBytes
 	}

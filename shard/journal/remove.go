@@ -34,7 +34,6 @@ func (f *flusher) removeFiles() error {
 			f.mu.Unlock()
 			continue
 		}
-		f.closeLog(l.id)
 		if gone[dirOf(l.id)] == nil {
 			gone[dirOf(l.id)] = map[uint64]bool{}
 		}
@@ -75,27 +74,26 @@ func (f *flusher) removeTrimmed(l *logState) error {
 }
 
 func (f *flusher) removeSegment(key fileKey) error {
-	for file := range f.dirty {
-		if file.key == key {
-			delete(f.dirty, file)
-			f.e.files.release(file)
-		}
+	if file := f.dirty[key]; file != nil {
+		delete(f.dirty, key)
+		f.e.files.release(file)
 	}
 	f.behind.drop(func(k fileKey) bool { return k == key })
 	f.e.files.forget(key)
 	return removeIfThere(f.e.opts.FS, path.Join(f.e.opts.Dir, key.name()))
 }
 
-// closeLog gives up a deleted log's files.
-func (f *flusher) closeLog(id uint64) {
-	for file := range f.dirty {
-		if file.key.log == id {
-			delete(f.dirty, file)
+// closeLogs gives up deleted logs' files.
+func (f *flusher) closeLogs(gone map[uint64]map[uint64]bool) {
+	removed := func(key fileKey) bool { return gone[dirOf(key.log)][key.log] }
+	for key, file := range f.dirty {
+		if removed(key) {
+			delete(f.dirty, key)
 			f.e.files.release(file)
 		}
 	}
-	f.behind.drop(func(k fileKey) bool { return k.log == id })
-	f.e.files.forgetLog(id)
+	f.behind.drop(removed)
+	f.e.files.forgetAll(removed)
 }
 
 // removeLogs removes the files of deleted logs, which are given by directory, and the directories that no log will use
@@ -104,6 +102,7 @@ func (f *flusher) removeLogs(gone map[uint64]map[uint64]bool) error {
 	if len(gone) == 0 {
 		return nil
 	}
+	f.closeLogs(gone)
 	living := f.e.table.livingDirs()
 	for _, n := range slices.Sorted(maps.Keys(gone)) {
 		dir := f.e.path(dirName(n))

@@ -81,8 +81,8 @@ func (w *writebacks) forget() {
 
 // markDirty keeps the file open until it is synced.
 func (f *flusher) markDirty(file *openFile) {
-	if _, ok := f.dirty[file]; !ok {
-		f.dirty[file] = struct{}{}
+	if f.dirty[file.key] == nil {
+		f.dirty[file.key] = file
 		f.e.files.retain(file)
 	}
 }
@@ -102,8 +102,8 @@ func (f *flusher) manyDirty() error {
 }
 
 func (f *flusher) releaseDirty() {
-	for file := range f.dirty {
-		delete(f.dirty, file)
+	for key, file := range f.dirty {
+		delete(f.dirty, key)
 		f.e.files.release(file)
 	}
 	f.behind.forget()
@@ -136,7 +136,7 @@ func (f *flusher) syncFiles() error {
 	var g errgroup.Group
 	g.SetLimit(4)
 	// In order, which disks like, and tests that repeat what happened.
-	for _, file := range slices.SortedFunc(maps.Keys(f.dirty), func(a, b *openFile) int { return strings.Compare(a.name, b.name) }) {
+	for _, file := range slices.SortedFunc(maps.Values(f.dirty), func(a, b *openFile) int { return strings.Compare(a.name, b.name) }) {
 		g.Go(func() error {
 			if err := file.Datasync(); err != nil {
 				return fmt.Errorf("sync %s: %w", file.name, err)

@@ -24,6 +24,16 @@ var ErrLink = errors.New("it is a symbolic link, which is not followed here")
 
 type osFS struct{ noLinks int }
 
+// FileLimit returns how many files the process may have open: RLIMIT_NOFILE, which Go raises as far as it may.
+func FileLimit() int {
+	const most = 1 << 30
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || uint64(limit.Cur) > most {
+		return most
+	}
+	return int(limit.Cur)
+}
+
 func (osFS) Create(name string) (File, error) {
 	return open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
