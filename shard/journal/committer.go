@@ -177,7 +177,7 @@ func (c *committer) takeBack(b *batch) *batch {
 			if everything || s.ordinary() {
 				s.err = full
 				s.log.takeBack()
-				s.parts = nil // whoever has not asked for the outcome yet must not keep them
+				s.letGo()
 				c.e.giveBack(s)
 				continue
 			}
@@ -216,10 +216,10 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	parts, pos := len(b.changes), int64(batchHeaderBytes)
 	c.records = 0
 	for _, s := range b.shares {
-		s.at, s.skip = c.e.journal.next, pos
+		s.at, s.skip = c.e.journal.next, uint32(pos)
 		pos += s.bytes
 		parts += len(s.parts)
-		h.frames += uint32(s.frames)
+		h.frames += s.frames
 		c.records += int64(s.end - s.base)
 	}
 	apart := h.length >= int64(parts)*longParts

@@ -144,7 +144,7 @@ func (l *logState) add(s *share, buf []byte, records int, sum uint32, charge, no
 	h.seal(buf)
 	s.add(&h, buf, charge)
 	l.next, l.lastMillis = h.end(), h.millis
-	p := l.slab.carve(now)
+	p := l.slab.carve(s, now)
 	*p = pending{share: s, first: h.base, millis: h.millis}
 	return p
 }
@@ -298,7 +298,7 @@ func (l *logState) cut(n int) (freed int64) {
 	for i, s := range l.cache[:n] {
 		freed += s.charge
 		if s.end <= l.durable { // else the committer still has to write it
-			s.parts = nil // whoever has not asked for the outcome yet must not keep them
+			s.letGo()
 		}
 		l.cache[i] = nil
 	}

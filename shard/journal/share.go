@@ -23,16 +23,21 @@ type share struct {
 	err   error                 // set before the batch's done is closed
 
 	// What follows is guarded by log.mu, and changes but for parts no more when the batch has been closed.
-	parts  []part // nil when it has left the cache
 	base   shard.Offset
 	end    shard.Offset
-	frames int
 	bytes  int64    // of the frames
-	lent   [][]byte // that some of them are in, until the batch is decided: it does not stay in the cache then
 	charge int64    // what it counts for in the cache bound
+	lent   [][]byte // that some of the frames are in, until the batch is decided: it does not stay in the cache then
+	parts  []part   // nil when it has left the cache
+	frames uint32
 
-	at   lsn   // of its batch; set when that is written
-	skip int64 // from there to its first frame
+	skip uint32 // from the beginning of its batch to its first frame; set when that is written
+	at   lsn    // of the batch; likewise
+
+	// With many logs most shares have a single frame. Memory for its part and its outcome is here: parts begins with the
+	// one, and the first append gets the other.
+	part  [1]part
+	first pending
 }
 
 // part is a part of a share: frames back to back in one piece of memory.
@@ -56,8 +61,14 @@ func (s *share) add(h *frameHeader, buf []byte, charge int64) {
 			return
 		}
 	}
+	if s.parts == nil {
+		s.parts = s.part[:0]
+	}
 	s.parts = append(s.parts, part{h.base, h.millis, buf})
 }
+
+// letGo lets go of the frames: whoever has not asked for the outcome yet must not keep them.
+func (s *share) letGo() { s.parts, s.part = nil, [1]part{} }
 
 // settle lets a durable share count for what it takes in the cache, and returns what that is less than before.
 func (s *share) settle() (freed int64) {
@@ -74,7 +85,7 @@ func (s *share) places(to []place) []place {
 	if to == nil {
 		to = make([]place, 0, firstPlaces)
 	}
-	pos := s.skip
+	pos := int64(s.skip)
 	for i := 0; i < len(s.parts); {
 		first := s.parts[i]
 		p := place{base: first.base, end: s.end, millis: first.millis, at: s.at, skip: uint32(pos)}

@@ -19,20 +19,27 @@ const (
 type slab struct {
 	pending []pending
 	frames  []byte // of length 0; the capacity is what is left
-	begun   int64  // when pending was made, in milliseconds
-	size    int    // for how many
+	begun   int64  // when left was last size, in milliseconds
+	size    int    // for how many appends a slab is
+	left    int    // of them
 }
 
-// carve returns the memory for an append. now is in milliseconds.
-func (s *slab) carve(now int64) *pending {
-	if len(s.pending) == 0 {
+// carve returns the memory for the outcome of the append whose frame is the last of a share. now is in milliseconds.
+func (s *slab) carve(to *share, now int64) *pending {
+	if s.left == 0 {
 		if age := now - s.begun; age >= 0 && age < slabMillis {
 			s.size = min(max(2*s.size, 1), slabAppends)
 		} else {
 			s.size = 1
 		}
-		s.begun = now
-		s.pending = make([]pending, s.size)
+		s.begun, s.left = now, s.size
+	}
+	s.left--
+	if to.frames == 1 {
+		return &to.first
+	}
+	if len(s.pending) == 0 {
+		s.pending = make([]pending, s.left+1)
 	}
 	p := &s.pending[0]
 	s.pending = s.pending[1:]
@@ -43,7 +50,7 @@ func (s *slab) carve(now int64) *pending {
 // grow it to take this one in.
 func (s *slab) room(size int) []byte {
 	if cap(s.frames) < size {
-		s.frames = make([]byte, 0, max(size, min((len(s.pending)+1)*size, slabBytes)))
+		s.frames = make([]byte, 0, max(size, min((s.left+1)*size, slabBytes)))
 	}
 	buf := s.frames[:0]
 	s.frames = s.frames[size:size]

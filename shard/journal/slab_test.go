@@ -13,20 +13,21 @@ import (
 
 func TestABusyLogsAppendsShareMemoryAndAnIdleOnesDoNot(t *testing.T) {
 	var s slab
+	of := &share{frames: 1}
 	for range 200 {
-		s.carve(1000)
+		s.carve(of, 1000)
 	}
 	if s.size != slabAppends {
 		t.Errorf("a busy log's slab is for %d", s.size)
 	}
 	for i := range int64(slabAppends + 3) { // what is left of the last one, and then one by one
-		s.carve(1000 + i*slabMillis)
+		s.carve(of, 1000+i*slabMillis)
 	}
 	if s.size != 1 {
 		t.Errorf("an idle log's slab is for %d", s.size)
 	}
-	s.carve(0) // a clock that was set back
-	if s.carve(0); s.size > 2 {
+	s.carve(of, 0) // a clock that was set back
+	if s.carve(of, 0); s.size > 2 {
 		t.Errorf("after the clock was set back a slab is for %d", s.size)
 	}
 }
@@ -37,7 +38,7 @@ func TestFramesOfASlabDoNotOverlapAndLieTogether(t *testing.T) {
 	sizes := []int{100, slabFrame, 57, 900}
 	var want []byte
 	for i := range 1000 {
-		s.carve(1000)
+		s.carve(&all, 1000)
 		size := sizes[i%len(sizes)]
 		buf := append(s.room(size), bytes.Repeat([]byte{byte(i)}, size)...)
 		want = append(want, buf...)
@@ -106,5 +107,24 @@ func TestReadersSeeWhatWritersOfOneLogAppended(t *testing.T) {
 		if v, ok := offsets.Load(r.Offset); !ok || !bytes.Equal(v.([]byte), r.Value) {
 			t.Errorf("offset %d is not what was appended", r.Offset)
 		}
+	}
+}
+
+func TestAShareWithOneFrameIsOnePieceOfMemory(t *testing.T) {
+	var slab slab
+	var got *pending
+	frame := make([]byte, 100)
+	if n := testing.AllocsPerRun(100, func() {
+		s := &share{}
+		s.add(&frameHeader{count: 1}, frame, 0)
+		got = slab.carve(s, 1000)
+		got.share = s
+	}); n > 1 {
+		t.Errorf("%v pieces", n)
+	}
+	s := got.share
+	s.letGo()
+	if s.parts != nil || s.part[0].frames != nil {
+		t.Error("it keeps the frame of which it let go")
 	}
 }
