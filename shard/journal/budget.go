@@ -196,12 +196,13 @@ func (b *budget) published(shares []*share, freed int64) {
 	b.answer()
 }
 
-// compact drops what was evicted, and what is stale because a trim or delete has emptied the cache: else the list
-// would grow for ever where that always comes first. The lock is held.
+// compact drops what was evicted, and if that is little, what is stale because a trim or delete has emptied the cache: else
+// the list would grow for ever where that always comes first. The lock is held.
 func (b *budget) compact() {
-	left := make([]evictable, 0, 2*(len(b.evictable)-b.head)+64)
-	for _, ev := range b.evictable[b.head:] {
-		if ev.log.hasCached(ev.upTo) {
+	live := b.evictable[b.head:]
+	left := make([]evictable, 0, 2*len(live)+64)
+	for _, ev := range live {
+		if b.head > len(live) || ev.log.hasCached(ev.upTo) {
 			left = append(left, ev)
 		}
 	}
