@@ -27,7 +27,7 @@ func accounted(e *Engine) error {
 		if bytes != l.unflushed {
 			return fmt.Errorf("%s counts %d bytes that are not flushed, %d are there", l, l.unflushed, bytes)
 		}
-		if (l.heapAt > 0) != (bytes > 0) {
+		if (l.heapAt > 0) != (bytes > 0) || l.inHeap != (bytes > 0) {
 			return fmt.Errorf("%s with %d bytes that are not flushed is at %d of the heap", l, bytes, l.heapAt)
 		}
 		unflushed += bytes
@@ -39,9 +39,9 @@ func accounted(e *Engine) error {
 		return fmt.Errorf("%d bytes of buffers have not been given back", lent)
 	}
 	f := e.flusher
-	if used := e.budget.used.Load(); used != charged || f.unflushed != unflushed || f.places != places {
+	if used := e.budget.used.Load(); used != charged || f.unflushed.Load() != unflushed || f.places.Load() != int64(places) {
 		return fmt.Errorf("counted: %d bytes of memory, %d not flushed, %d places; there are %d, %d and %d",
-			used, f.unflushed, f.places, charged, unflushed, places)
+			used, f.unflushed.Load(), f.places.Load(), charged, unflushed, places)
 	}
 	return nil
 }
@@ -69,8 +69,8 @@ func TestNothingIsCountedThatIsNotThere(t *testing.T) {
 	if err := accounted(e); err != nil {
 		t.Error(err)
 	}
-	if used := e.budget.used.Load(); used != 0 || e.flusher.unflushed != 0 || e.flusher.places != 0 {
-		t.Errorf("%d bytes of memory, %d not flushed, %d places of nothing", used, e.flusher.unflushed, e.flusher.places)
+	if used := e.budget.used.Load(); used != 0 || e.flusher.unflushed.Load() != 0 || e.flusher.places.Load() != 0 {
+		t.Errorf("%d bytes of memory, %d not flushed, %d places of nothing", used, e.flusher.unflushed.Load(), e.flusher.places.Load())
 	}
 }
 

@@ -26,14 +26,15 @@ type flusher struct {
 
 	telling sync.Mutex // held while all are told that the disk is full, or has room again
 
+	unflushed atomic.Int64 // bytes
+	places    atomic.Int64 // in the memory of all logs
+
 	mu        sync.Mutex // guards what follows; no other lock is taken under it
 	fresh     logHeap    // logs with unflushed records, by the LSN of the oldest
 	lazy      logHeap    // the same, those that flushAhead leaves alone
 	trims     []*logState
 	doomed    []*logState
 	oversized []*logState // may take more than their bound, see retain.go
-	unflushed int64       // bytes
-	places    int         // in the memory of all logs
 	stalled   bool        // the committer waits for a journal file
 	full      error
 
@@ -391,8 +392,8 @@ func (f *flusher) flushed(l *logState, active segment, frames []byte, pos int64)
 	}
 	l.flushed = max(l.flushed, active.end)
 	l.unflushed -= unflushed
+	f.unflushed.Add(-unflushed)
 	f.mu.Lock()
-	f.unflushed -= unflushed
 	f.requeue(l)
 	f.mu.Unlock()
 	l.mu.Unlock()

@@ -20,37 +20,39 @@ import (
 type logState struct {
 	e         *Engine
 	id        uint64
-	topic     string
-	partition int
-	essential atomic.Bool   // its appends use what is kept back when the disk is full; set under commitQueue.taking
-	followed  atomic.Uint64 // LSN up to which all was durable when a reader was last at its end
-	lends     atomic.Int64  // bytes of the slabs that are lent to its small appends; 0: none are
+	mu        sync.Mutex  // guards what follows but for what is atomic; the queue's and the flusher's locks come after it
+	essential atomic.Bool // its appends use what is kept back when the disk is full; set under commitQueue.taking
+	gone      bool        // the topic was deleted
+	inHeap    bool        // heapAt is not 0; changed under both locks, so that to read it one of them is enough
 
-	mu         sync.Mutex // guards what follows; the queue's and the flusher's locks come after it
-	gone       bool       // the topic was deleted
-	first      shard.Offset
-	flushed    shard.Offset // all before it is in segments, or trimmed
+	// With many logs each append finds its log out of the processor's caches, and so do those who publish and evict it. What
+	// they need lies together, in three or four of their lines of 64 bytes, the first of which begins above.
 	durable    shard.Offset
 	next       shard.Offset // given to the next record
 	lastMillis int64        // of the newest record ever queued
-	left       []place      // ascending: what is in the journal alone, neither in segments nor in the cache
-	cache      []*share     // ascending: flushed ones, durable ones, queued ones; not flushed where it follows on left
 	open       *share       // the last of cache while appends may join it
-	room       []byte       // what is left of its last slab that is lent: of length 0
-	mean       int64        // bytes that the last shares had, see lend.go
-	slab       slab         // memory for the next ones
-	unflushed  int64        // bytes of the durable frames that are not flushed
-	changed    chan struct{}
-	segments   []segment // ascending; the last one is written to unless it is sealed
-	gaps       []gap     // ascending, below flushed: what a repair gave up
-	index      activeIndex
-	hint       readHint
-	settings   shard.Settings
-	shrinking  bool      // a trim by size is on its way, see retain.go
-	grown      int64     // bytes since its size was looked at
-	dropped    dropCause // of the last trim since the start
 
-	allocated int64 // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
+	cache     []*share     // ascending: flushed ones, durable ones, queued ones; not flushed where it follows on left
+	flushed   shard.Offset // all before it is in segments, or trimmed
+	unflushed int64        // bytes of the durable frames that are not flushed
+	changed   chan struct{}
+	settings  shard.Settings
+
+	slab  slab         // memory for the next appends
+	lends atomic.Int64 // bytes of the slabs that are lent to its small appends; 0: none are
+	room  []byte       // what is left of its last slab that is lent: of length 0
+	mean  int64        // bytes that the last shares had, see lend.go
+
+	left  []place // ascending: what is in the journal alone, neither in segments nor in the cache
+	grown int64   // bytes since its size was looked at
+	first shard.Offset
+
+	segments  []segment // ascending; the last one is written to unless it is sealed
+	gaps      []gap     // ascending, below flushed: what a repair gave up
+	index     activeIndex
+	hint      readHint
+	shrinking bool      // a trim by size is on its way, see retain.go
+	dropped   dropCause // of the last trim since the start
 
 	// Guarded by the flusher's lock.
 	heapAt  int  // place in its heap of unflushed logs, plus one; 0: in none
@@ -59,6 +61,12 @@ type logState struct {
 	trimmed bool
 
 	toCompress bool // in the compressor's queue, whose lock guards it
+
+	allocated int64         // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
+	followed  atomic.Uint64 // LSN up to which all was durable when a reader was last at its end
+
+	topic     string
+	partition int
 }
 
 var _ shard.Log = (*logState)(nil)

@@ -20,8 +20,8 @@ type slab struct {
 	pending []pending
 	frames  []byte // of length 0; the capacity is what is left
 	begun   int64  // when left was last size, in milliseconds
-	size    int    // for how many appends a slab is
-	left    int    // of them
+	size    int32  // for how many appends a slab is
+	left    int32  // of them
 }
 
 // carve returns the memory for the outcome of the append whose frame is the last of a share. now is in milliseconds.
@@ -50,7 +50,7 @@ func (s *slab) carve(to *share, now int64) *pending {
 // grow it to take this one in.
 func (s *slab) room(size int) []byte {
 	if cap(s.frames) < size {
-		s.frames = make([]byte, 0, max(size, min((s.left+1)*size, slabBytes)))
+		s.frames = make([]byte, 0, max(size, min((int(s.left)+1)*size, slabBytes)))
 	}
 	buf := s.frames[:0]
 	s.frames = s.frames[size:size]

@@ -39,9 +39,9 @@ func (f *flusher) heapOf(l *logState) *logHeap {
 	return &f.fresh
 }
 
-// push takes in a log that has unflushed records now. The lock is held.
+// push takes in a log that has unflushed records now. Both locks are held.
 func (f *flusher) push(l *logState) {
-	l.lazy = false
+	l.lazy, l.inHeap = false, true
 	heap.Push(&f.fresh, l)
 }
 
@@ -64,20 +64,21 @@ func (f *flusher) oldest() *logState {
 
 // note takes in newly durable bytes of a log, whose lock is held.
 func (f *flusher) note(l *logState, at lsn, bytes int64) {
+	f.unflushed.Add(bytes)
+	if l.inHeap {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unflushed += bytes
-	if l.heapAt == 0 {
-		l.since = at
-		f.push(l)
-	}
+	l.since = at
+	f.push(l)
 }
 
 // leave takes in that so many more places are in memory.
 func (f *flusher) leave(places int) {
-	f.mu.Lock()
-	f.places += places
-	f.mu.Unlock()
+	if places != 0 {
+		f.places.Add(int64(places))
+	}
 }
 
 // noteBatch wakes the flusher if it has something to do.
@@ -91,20 +92,20 @@ func (f *flusher) noteBatch(now time.Time) {
 // may come as fast.
 func (f *flusher) pressing() bool {
 	f.mu.Lock()
-	some := f.crowded() || len(f.trims)+len(f.doomed)+len(f.oversized) > 0
+	some := len(f.trims)+len(f.doomed)+len(f.oversized) > 0
 	f.mu.Unlock()
-	return some || f.lookDue() || f.journalLow()
+	return some || f.crowded() || f.lookDue() || f.journalLow()
 }
 
-// crowded tells whether the places take too much memory. The lock is held.
-func (f *flusher) crowded() bool { return int64(f.places)*placeCharge > f.e.opts.placesBytes }
+// crowded tells whether the places take too much memory.
+func (f *flusher) crowded() bool { return f.places.Load()*placeCharge > f.e.opts.placesBytes }
 
 // trimmed takes note that a log, whose lock is held, may have segments to remove, and that some of its records
 // need no flush any more.
 func (f *flusher) trimmed(l *logState, unflushed int64) {
+	f.unflushed.Add(-unflushed)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unflushed -= unflushed
 	f.requeue(l)
 	if !l.trimmed {
 		l.trimmed = true
@@ -114,9 +115,9 @@ func (f *flusher) trimmed(l *logState, unflushed int64) {
 
 // dropped takes note that a log, whose lock is held, was deleted.
 func (f *flusher) dropped(l *logState, unflushed int64) {
+	f.unflushed.Add(-unflushed)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unflushed -= unflushed
 	f.requeue(l)
 	f.doomed = append(f.doomed, l)
 }
@@ -130,6 +131,7 @@ func (f *flusher) requeue(l *logState) {
 	switch {
 	case !some && l.heapAt > 0:
 		heap.Remove(f.heapOf(l), l.heapAt-1)
+		l.inHeap = false
 	case some && l.heapAt > 0:
 		l.since = since
 		heap.Fix(f.heapOf(l), l.heapAt-1)
@@ -156,11 +158,7 @@ func (l *logState) unflushedAt() int {
 }
 
 // waiting returns the bytes of all that is not flushed.
-func (f *flusher) waiting() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.unflushed
-}
+func (f *flusher) waiting() int64 { return f.unflushed.Load() }
 
 // flushDue flushes the oldest records for as long as memory needs it, but no longer than until the journal should be
 // emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits would have
