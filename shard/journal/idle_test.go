@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"path"
 	"runtime"
 	"testing"
 
@@ -95,5 +96,49 @@ func TestNoMoreFilesThanTheProcessMayHaveAreKeptOpen(t *testing.T) {
 	}
 	if most := max(leastOpenFiles, vfs.FileLimit()/2); opts.MaxOpenFiles > most || vfs.FileLimit() < 3 {
 		t.Errorf("%d segments may be open in a process that may have %d files", opts.MaxOpenFiles, vfs.FileLimit())
+	}
+}
+
+func TestFewSegmentsKeepTheirIndexWhileNobodyReadsThem(t *testing.T) {
+	mem := vfs.NewMem()
+	const limit, files = 20, 18
+	o := newOpenFiles(mem, "/data", limit)
+	defer o.close()
+	o.most = 3
+	if err := mem.MkdirAll(path.Join("/data", dirName(0))); err != nil {
+		t.Fatal(err)
+	}
+	use := func(i int, create, index bool) {
+		t.Helper()
+		f, err := o.acquire(fileKey{log: 1, base: shard.Offset(i)}, create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if index {
+			f.index = []indexEntry{{}}
+		}
+		o.release(f)
+	}
+	for i := range files {
+		use(i, true, false)
+	}
+	if n := o.count(); n != files {
+		t.Fatalf("%d files are open, want %d", n, files)
+	}
+	for i := range files / 2 {
+		use(i, false, true)
+	}
+	if n := o.count(); n != files-files/2+o.most {
+		t.Errorf("%d files are open, want those without an index and %d", n, o.most)
+	}
+	for i := range 4 * limit {
+		use(files+i, true, i%2 == 0)
+		if n := o.count(); n > limit {
+			t.Fatalf("%d files are open", n)
+		}
+	}
+	o.closeIdle()
+	if n := o.count(); n != 0 {
+		t.Errorf("%d files are open that nobody uses", n)
 	}
 }

@@ -31,9 +31,11 @@ type openFile struct {
 	key  fileKey
 	name string
 
-	refs   int           // guarded by openFiles.mu
-	doomed bool          // close it when refs is 0; guarded by openFiles.mu
-	place  *list.Element // in idle; guarded by openFiles.mu
+	// Guarded by openFiles.mu.
+	refs   int
+	doomed bool          // close it when refs is 0
+	idle   *list.List    // that it is in, while nobody uses it
+	place  *list.Element // there
 
 	indexMu sync.Mutex // guards index, and is held while it is read
 	index   []indexEntry
@@ -68,11 +70,16 @@ type openFiles struct {
 	mu     sync.Mutex // guards what follows
 	closed bool
 	files  map[fileKey]*openFile
-	idle   list.List // of *openFile with no refs, least recently used first
+	// Of *openFile with no refs, least recently used first. An index takes much more memory than an open file.
+	indexed, plain list.List
+	most           int // of indexed
 }
 
+// mostIndexed is how many segments keep their index, of up to 32 KiB, while nobody reads them.
+const mostIndexed = 512
+
 func newOpenFiles(fs vfs.FS, dir string, limit int) *openFiles {
-	return &openFiles{fs: fs, dir: dir, max: limit, files: map[fileKey]*openFile{}}
+	return &openFiles{fs: fs, dir: dir, max: limit, most: mostIndexed, files: map[fileKey]*openFile{}}
 }
 
 // acquire returns an open file, to be released. create says that it must not exist yet.
@@ -125,14 +132,29 @@ func (o *openFiles) openFile(name string, create bool) (f vfs.File, err error) {
 func (o *openFiles) closeIdle() {
 	o.mu.Lock()
 	var old []*openFile
-	for o.idle.Len() > 0 {
-		f := o.idle.Remove(o.idle.Front()).(*openFile)
-		f.place = nil
-		delete(o.files, f.key)
-		old = append(old, f)
+	for _, idle := range []*list.List{&o.plain, &o.indexed} {
+		for idle.Len() > 0 {
+			old = append(old, o.takeOut(idle))
+		}
 	}
 	o.mu.Unlock()
 	closeAll(old)
+}
+
+// takeOut takes the least recently used file of a list out, to be closed. The lock is held.
+func (o *openFiles) takeOut(idle *list.List) *openFile {
+	f := idle.Front().Value.(*openFile)
+	f.busy()
+	delete(o.files, f.key)
+	return f
+}
+
+// busy takes the file off the list of those that nobody uses. The lock is held.
+func (f *openFile) busy() {
+	if f.idle != nil {
+		f.idle.Remove(f.place)
+		f.idle, f.place = nil, nil
+	}
 }
 
 // use returns a file that is open, nil if it is not. The lock is held.
@@ -142,19 +164,19 @@ func (o *openFiles) use(key fileKey) *openFile {
 		return nil
 	}
 	f.refs++
-	if f.place != nil {
-		o.idle.Remove(f.place)
-		f.place = nil
-	}
+	f.busy()
 	return f
 }
 
 // shrink takes idle files out while there are too many. The lock is held; the caller closes them.
 func (o *openFiles) shrink() (old []*openFile) {
-	for len(o.files) > o.max && o.idle.Len() > 0 {
-		f := o.idle.Remove(o.idle.Front()).(*openFile)
-		delete(o.files, f.key)
-		old = append(old, f)
+	for o.indexed.Len() > o.most {
+		old = append(old, o.takeOut(&o.indexed))
+	}
+	for _, idle := range []*list.List{&o.plain, &o.indexed} {
+		for len(o.files) > o.max && idle.Len() > 0 {
+			old = append(old, o.takeOut(idle))
+		}
 	}
 	return old
 }
@@ -173,7 +195,11 @@ func (o *openFiles) release(f *openFile) {
 		if f.doomed {
 			old = []*openFile{f}
 		} else {
-			f.place = o.idle.PushBack(f)
+			f.idle = &o.plain
+			if f.index != nil { // who has set it has given the file back
+				f.idle = &o.indexed
+			}
+			f.place = f.idle.PushBack(f)
 			old = o.shrink()
 		}
 	}
@@ -194,7 +220,7 @@ func (o *openFiles) forget(key fileKey) {
 	if f.refs > 0 {
 		f.doomed = true
 	} else {
-		o.idle.Remove(f.place)
+		f.busy()
 		old = []*openFile{f}
 	}
 	o.mu.Unlock()
@@ -242,7 +268,8 @@ func (o *openFiles) close() error {
 			errs = append(errs, f.Close())
 		}
 	}
-	o.idle.Init()
+	o.plain.Init()
+	o.indexed.Init()
 	o.mu.Unlock()
 	return errors.Join(errs...)
 }
