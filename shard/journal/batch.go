@@ -103,7 +103,10 @@ func (s *batchSum) total() uint32 {
 	return s.sum
 }
 
-var errNoBatch = errors.New("no batch begins here")
+var (
+	errNoBatch = errors.New("no batch begins here")
+	errVersion = errors.New("batch version is not known")
+)
 
 // parseBatchHeader decodes the header at the start of b. Whether it is whole, only checkBatch can say.
 func parseBatchHeader(b []byte) (batchHeader, error) {
@@ -115,7 +118,7 @@ func parseBatchHeader(b []byte) (batchHeader, error) {
 		return batchHeader{}, errNoBatch
 	}
 	if v := le.Uint16(b[8:]); v != batchVersion {
-		return batchHeader{}, fmt.Errorf("batch version %d is not known", v)
+		return batchHeader{}, fmt.Errorf("%w: %d", errVersion, v)
 	}
 	h := batchHeader{
 		frames:     le.Uint32(b[12:]),

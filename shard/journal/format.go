@@ -170,7 +170,7 @@ func (e *Engine) checkUnused() error {
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}
-		if _, err := parseBatchHeader(b[:n]); err == nil {
+		if _, err := parseBatchHeader(b[:n]); err == nil || errors.Is(err, errVersion) {
 			return used(path.Join(journalDir, name))
 		}
 	}

@@ -32,3 +32,28 @@ func TestADirectoryOfAnEarlierFormatIsLeftAlone(t *testing.T) {
 		t.Errorf("repair: %v", err)
 	}
 }
+
+// Its batches are no valid ones to this version, but data.
+func TestADirectoryOfAnEarlierFormatIsNotTakenForANewOneWithoutItsFormat(t *testing.T) {
+	mem, _, found := journalOnly(t, 3, 0)
+	f, err := mem.Open("/data/journal/0000.j", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range found {
+		if _, err := f.WriteAt([]byte{1, 0}, b.pos+8); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(f.Sync(), f.Close(), mem.Remove("/data/FORMAT")); err != nil {
+		t.Fatal(err)
+	}
+	e, err := openTiny(mem)
+	if err == nil {
+		err = e.Close()
+	}
+	var damage *shard.CorruptError
+	if !errors.As(err, &damage) || damage.File != "/data/FORMAT" {
+		t.Errorf("open: %v, want that FORMAT is missing", err)
+	}
+}
