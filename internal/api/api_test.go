@@ -112,7 +112,7 @@ func start(t *testing.T, change ...func(*setting)) *server {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener)
+		_ = server.Serve(edge.LimitUnsent(listener))
 	}()
 	s.url = "http://" + listener.Addr().String()
 	transport := &http.Transport{}
