@@ -170,8 +170,12 @@ func (r *repairer) list(dir string) ([]string, error) {
 
 // isDataDir refuses a directory that has nothing of a log in it.
 func (r *repairer) isDataDir() error {
-	if info, err := r.fs.Stat(r.opts.Dir); err != nil || !info.Dir {
-		return errors.Join(fmt.Errorf("%s is no data directory", r.opts.Dir), err)
+	info, err := r.fs.Stat(r.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("%s is no data directory: %w", r.opts.Dir, err)
+	}
+	if !info.Dir {
+		return fmt.Errorf("%s is no data directory: it is a file", r.opts.Dir)
 	}
 	for _, name := range []string{formatName, metaDir, journalDir, shardsDir} {
 		if _, err := r.fs.Stat(r.path(name)); err == nil {
