@@ -34,7 +34,7 @@ func TestADirectoryOfAnEarlierFormatIsLeftAlone(t *testing.T) {
 }
 
 // Its batches are no valid ones to this version, but data.
-func TestADirectoryOfAnEarlierFormatIsNotTakenForANewOneWithoutItsFormat(t *testing.T) {
+func TestADirectoryOfAnEarlierFormatIsLeftAloneWithoutItsFormat(t *testing.T) {
 	mem, _, found := journalOnly(t, 3, 0)
 	f, err := mem.Open("/data/journal/0000.j", true)
 	if err != nil {
@@ -55,5 +55,8 @@ func TestADirectoryOfAnEarlierFormatIsNotTakenForANewOneWithoutItsFormat(t *test
 	var damage *shard.CorruptError
 	if !errors.As(err, &damage) || damage.File != "/data/FORMAT" {
 		t.Errorf("open: %v, want that FORMAT is missing", err)
+	}
+	if _, err := Repair(repairOptions(mem), agree); !errors.Is(err, errOldFormat) {
+		t.Errorf("repair: %v", err)
 	}
 }

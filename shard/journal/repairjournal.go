@@ -2,8 +2,10 @@ package journal
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -21,6 +23,7 @@ type repairJournal struct {
 	generation uint64
 	epoch      uint64
 	lost       []int64 // for each hole, how many bytes nothing is known about
+	old        bool    // a file is of format version 1
 }
 
 // journalPart is a batch, or what is left of those that should be between two others.
@@ -74,8 +77,21 @@ func (r *repairer) openJournal(votes map[uint64]int) error {
 		for id := range ids {
 			votes[id]++
 		}
+		if len(ids) == 0 && beginsOld(reader) {
+			j.old = true
+		}
 	}
 	return nil
+}
+
+// beginsOld tells whether a batch of format version 1 begins a journal file.
+func beginsOld(r io.ReaderAt) bool {
+	b := make([]byte, batchHeaderBytes)
+	if n, _ := r.ReadAt(b, 0); n < len(b) {
+		return false
+	}
+	_, err := parseBatchHeader(b)
+	return errors.Is(err, errVersion) && binary.LittleEndian.Uint16(b[8:]) == 1
 }
 
 func (j *repairJournal) close() error {

@@ -37,6 +37,9 @@ func (r *repairer) identify() error {
 	if err := r.openJournal(votes); err != nil {
 		return err
 	}
+	if formatErr != nil && r.journal.old {
+		return fmt.Errorf("%s: %w", r.path(journalDir), errOldFormat)
+	}
 	best := 0
 	for id, n := range votes {
 		if n > best || n == best && id == formatID {
