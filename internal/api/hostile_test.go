@@ -322,6 +322,20 @@ func TestThoseWhoTakeTheirAnswersSlowlyDoNotHoldUpThoseWhoWrite(t *testing.T) {
 }
 
 func TestWhoTakesAnAnswerSlowlyGetsItBesideThoseWhoTakeNothing(t *testing.T) {
+	// On a machine with other work the slow one may be stopped for so long that he takes nothing.
+	for attempt := 1; ; attempt++ {
+		taken, length, err := takeSlowly(t)
+		if errors.Is(err, io.EOF) && taken == length {
+			return
+		}
+		if attempt == 3 {
+			t.Fatalf("was cut off after %d bytes of %d: %v", taken, length, err)
+		}
+	}
+}
+
+// takeSlowly asks for a large answer, takes it slowly beside many who take nothing of theirs, and returns how much came of it.
+func takeSlowly(t *testing.T) (taken, length int64, err error) {
 	s := start(t, func(set *setting) { set.api.MemoryBytes = 64 << 20 })
 	iterator := s.iterator(t)
 	record := `{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 1<<20/4) + `"}`
@@ -335,7 +349,6 @@ func TestWhoTakesAnAnswerSlowlyGetsItBesideThoseWhoTakeNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = conn.Close() })
 		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 			t.Fatal(err)
 		}
@@ -345,15 +358,16 @@ func TestWhoTakesAnAnswerSlowlyGetsItBesideThoseWhoTakeNothing(t *testing.T) {
 		return conn
 	}
 	slow := ask()
+	defer func() { _ = slow.Close() }()
 	response, err := http.ReadResponse(bufio.NewReaderSize(slow, 64<<10), nil)
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatal(response, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	for range 24 {
-		ask()
+		conn := ask()
+		defer func() { _ = conn.Close() }()
 	}
-	var taken int64
 	for err == nil {
 		var n int64
 		n, err = io.CopyN(io.Discard, response.Body, 128<<10)
@@ -361,9 +375,7 @@ func TestWhoTakesAnAnswerSlowlyGetsItBesideThoseWhoTakeNothing(t *testing.T) {
 			<-time.After(60 * time.Millisecond) // the line is slow
 		}
 	}
-	if !errors.Is(err, io.EOF) || taken != response.ContentLength {
-		t.Errorf("was cut off after %d bytes of %d: %v", taken, response.ContentLength, err)
-	}
+	return taken, response.ContentLength, err
 }
 
 func TestThoseWhoTakeTheirAnswersSlowlyOverOneConnectionDoNotEither(t *testing.T) {
