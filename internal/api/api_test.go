@@ -112,7 +112,7 @@ func start(t *testing.T, change ...func(*setting)) *server {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(edge.LimitUnsent(listener))
+		_ = server.Serve(listener)
 	}()
 	s.url = "http://" + listener.Addr().String()
 	transport := &http.Transport{}

@@ -40,11 +40,10 @@ func (p *parts) openTLS(_ context.Context, n *Node) error {
 
 // listener is where the services' requests come in.
 func (n *Node) listener() net.Listener {
-	services := edge.LimitUnsent(n.services)
 	if n.parts.tls == nil {
-		return services
+		return n.services
 	}
-	return edge.Secure(services, n.parts.tls, n.config.TLS.AllowPlain, n.logger)
+	return edge.Secure(n.services, n.parts.tls, n.config.TLS.AllowPlain, n.logger)
 }
 
 // server is the one that answers the services' requests.

@@ -79,7 +79,7 @@ const smallRequest = 256 << 10
 
 const (
 	patience      = 2 * time.Second        // with a slow client, while others wait
-	shortPatience = 500 * time.Millisecond // with one that has taken nothing yet but what needed no waiting
+	shortPatience = time.Second            // with one that has taken nothing yet but what needed no waiting
 	noticeable    = 20 * time.Millisecond  // is waiting
 	pressInterval = 100 * time.Millisecond // between two cuts
 )
