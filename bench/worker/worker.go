@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"time"
 
@@ -97,11 +95,7 @@ func Run(ctx context.Context, task Task) (Result, error) {
 // Main does the task that is described and prints what came out.
 func Main(text string) error {
 	// As the server has it, for the engine and for what it is measured beside.
-	config := node.Default()
-	debug.SetMemoryLimit(config.MemoryLimit())
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
-	}
+	node.Tune(node.Default())
 	var task Task
 	if err := json.Unmarshal([]byte(text), &task); err != nil {
 		return err

@@ -128,7 +128,7 @@ func runDemo(
 		defer func() { _ = closer.Close() }()
 		input = lines
 	}
-	tune(config)
+	node.Tune(config)
 	screen := newDisplay(stdout)
 	n, err := node.New(config, node.Options{
 		Logger: slog.New(config.Logging.Handler(screen.around(stderr))), Version: versionName(),

@@ -2,9 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"os"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +33,7 @@ once by a second signal, 5 another node has taken over the log in Kafka.`,
 			if err != nil {
 				return err
 			}
-			tune(config)
+			node.Tune(config)
 			n, err := node.New(config, node.Options{
 				Logger:  slog.New(config.Logging.Handler(cmd.ErrOrStderr())),
 				Version: versionName(),
@@ -50,17 +47,4 @@ once by a second signal, 5 another node has taken over the log in Kafka.`,
 	}
 	flags.register(cmd, node.Default())
 	return cmd
-}
-
-// tune fits Go's runtime to what a server of logs does, unless the environment says otherwise in Go's own way. The
-// garbage collector does not let the heap grow to twice what is in use. And the two threads that write the log, which
-// are in system calls most of the time, get processors of Go's beside those for the cores: a thread in fdatasync
-// keeps its own for a while (bench/README.md has what that costs).
-func tune(config node.Config) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(config.MemoryLimit())
-	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
-	}
 }
