@@ -1,9 +1,9 @@
 package journal
 
-// Small appends of one log that stay in the cache lie in memory that they share with those that come after: two thirds of what an append of a few
-// hundred bytes costs would otherwise be the allocator's and the garbage collector's work. Only one log's share: its shares
-// leave the cache in order, and so the memory is free again when the last one of a slab has gone. Who keeps a record
-// keeps its slab, no more than slabBytes.
+// Small appends of one log that stay in the cache lie in memory that they share with those that come after: two thirds of
+// what an append of a few hundred bytes costs would otherwise be the allocator's and the garbage collector's work. Only one
+// log's share: its shares leave the cache in order, and so the memory is free again when the last one of a slab has gone.
+// Who keeps a record keeps its slab, no more than slabBytes.
 //
 // A slab is for as many appends as came in the last slabMillis at most: a log with little to do has one for each.
 const (
