@@ -9,6 +9,17 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
+// closeAccounted closes an engine, which must have counted right.
+func closeAccounted(t *testing.T, e *Engine) {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := accounted(e); err != nil {
+		t.Error(err)
+	}
+}
+
 // accounted holds what a closed engine has counted against what there is.
 func accounted(e *Engine) error {
 	var charged, unflushed int64
@@ -63,12 +74,7 @@ func TestNothingIsCountedThatIsNotThere(t *testing.T) {
 	if err := e.Delete(t.Context(), "b"); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := accounted(e); err != nil {
-		t.Error(err)
-	}
+	closeAccounted(t, e)
 	if used := e.budget.used.Load(); used != 0 || e.flusher.unflushed.Load() != 0 || e.flusher.places.Load() != 0 {
 		t.Errorf("%d bytes of memory, %d not flushed, %d places of nothing", used, e.flusher.unflushed.Load(), e.flusher.places.Load())
 	}

@@ -95,12 +95,7 @@ func TestWhatALogWillMoveAnywayIsMovedBeforeItLeavesTheCache(t *testing.T) {
 						t.Errorf("log %d: %d records, from %d to %d: %v", i, len(records), first, next, err)
 					}
 				}
-				if err := e.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if err := accounted(e); err != nil {
-					t.Error(err)
-				}
+				closeAccounted(t, e)
 			})
 		})
 	}

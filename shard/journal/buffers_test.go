@@ -74,12 +74,7 @@ func TestLongFramesThatNobodyWaitsForTakeTheSameMemory(t *testing.T) {
 		t.Errorf("%d buffers of %d bytes, and %d lent", spare, size, lent)
 	}
 	readsAs(t, l, values, 7)
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := accounted(e); err != nil {
-		t.Error(err)
-	}
+	closeAccounted(t, e)
 }
 
 func TestLongFramesOfALogThatIsFollowedStayInMemory(t *testing.T) {
@@ -185,12 +180,7 @@ func readersSeeWhatWasAppended(t *testing.T, opts Options) {
 			}
 		}
 	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := accounted(e); err != nil {
-		t.Error(err)
-	}
+	closeAccounted(t, e)
 }
 
 // With a disk that stands still, so many buffers are lent and no more; who waits for one is told when it has failed.

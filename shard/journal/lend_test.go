@@ -52,12 +52,7 @@ func TestSmallFramesThatNobodyWaitsForTakeTheSameMemory(t *testing.T) {
 			t.Errorf("%d buffers of %d bytes, and %d lent", spare, size, lent)
 		}
 		readsAs(t, l, values, 7)
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := accounted(e); err != nil {
-			t.Error(err)
-		}
+		closeAccounted(t, e)
 	})
 }
 
@@ -110,12 +105,7 @@ func TestWhatIsMovedBeforeItLeavesTheCacheStaysThereUntilThen(t *testing.T) {
 		if reads, bytes := m.reads.Load(), m.written.Load(); reads > 0 || bytes < 4<<20 {
 			t.Errorf("%d reads of the journal to move %d bytes", reads, bytes)
 		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := accounted(e); err != nil {
-			t.Error(err)
-		}
+		closeAccounted(t, e)
 	})
 }
 
@@ -134,12 +124,7 @@ func TestALogLendsThatIsTrimmedBeforeItIsMoved(t *testing.T) {
 		if !lends(logs[0]) || cachedIn(logs[0]) > 0 || m.written.Load() > 0 {
 			t.Errorf("it lends: %v; %d shares are cached, %d bytes were moved", lends(logs[0]), cachedIn(logs[0]), m.written.Load())
 		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := accounted(e); err != nil {
-			t.Error(err)
-		}
+		closeAccounted(t, e)
 	})
 }
 

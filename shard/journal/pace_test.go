@@ -221,12 +221,7 @@ func TestAStartWithAJournalThatIsFullToItsEndGoesOn(t *testing.T) {
 			checkNumbered(t, l, 0, int(there))
 			appendNumbered(t, l, int(there), 3000)
 			checkNumbered(t, l, 0, int(there)+3000)
-			if err := e.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if err := accounted(e); err != nil {
-				t.Error(err)
-			}
+			closeAccounted(t, e)
 		})
 	}
 }

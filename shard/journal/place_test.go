@@ -387,12 +387,7 @@ func TestABatchWithTheFramesOfLogsAmongEachOtherIsReplayed(t *testing.T) {
 			}
 			checkNumbered(t, l, 3-3*i, 10)
 		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := accounted(e); err != nil {
-			t.Error(err)
-		}
+		closeAccounted(t, e)
 	}
 }
 
