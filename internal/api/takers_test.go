@@ -57,28 +57,45 @@ func TestThoseWhoTakeTheirAnswersSlowlyDoNotHoldUpThoseWhoWrite(t *testing.T) {
 }
 
 func TestWhoTakesAnAnswerSlowlyGetsItBesideThoseWhoTakeNothing(t *testing.T) {
-	// On a machine with other work the slow one may be stopped for so long that he takes nothing.
-	for attempt := 1; ; attempt++ {
-		taken, length, err := takeSlowly(t)
-		if errors.Is(err, io.EOF) && taken == length {
-			return
-		}
-		if attempt == 3 {
-			t.Fatalf("was cut off after %d bytes of %d: %v", taken, length, err)
-		}
+	for name, line := range map[string]line{
+		"3 MB a second":                                  {buffer: 64 << 10, pause: 40 * time.Millisecond, slow: 1 << 30},
+		"300 KB a second of the first 2 MB":              {buffer: 64 << 10, pause: 400 * time.Millisecond, slow: 2 << 20},
+		"300 KB a second, when much has come on its own": {pause: 400 * time.Millisecond, slow: 2 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// On a machine with other work the slow one may be stopped for so long that he takes nothing.
+			for attempt := 1; ; attempt++ {
+				taken, length, err := takeSlowly(t, line)
+				if errors.Is(err, io.EOF) && taken == length {
+					return
+				}
+				if attempt == 3 {
+					t.Fatalf("was cut off after %d bytes of %d: %v", taken, length, err)
+				}
+			}
+		})
 	}
 }
 
+// line is how a client takes its answer.
+type line struct {
+	buffer int           // of its system; 0: as large as it likes
+	pause  time.Duration // after each 128 KiB
+	slow   int64         // for so many bytes
+}
+
 // takeSlowly asks for a large answer, takes it slowly beside many who take nothing of theirs, and returns how much came of it.
-func takeSlowly(t *testing.T) (taken, length int64, err error) {
+func takeSlowly(t *testing.T, line line) (taken, length int64, err error) {
 	s, iterator := startLarge(t)
 	ask := func() net.Conn {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
-			t.Fatal(err)
+		if line.buffer > 0 {
+			if err := conn.(*net.TCPConn).SetReadBuffer(line.buffer); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := s.request(t, "Kinesis_20131202.GetRecords", iterator).Write(conn); err != nil {
 			t.Fatal(err)
@@ -99,8 +116,9 @@ func takeSlowly(t *testing.T) (taken, length int64, err error) {
 	for err == nil {
 		var n int64
 		n, err = io.CopyN(io.Discard, response.Body, 128<<10)
-		taken += n
-		<-time.After(40 * time.Millisecond) // the line is slow
+		if taken += n; taken < line.slow {
+			<-time.After(line.pause)
+		}
 	}
 	return taken, response.ContentLength, err
 }

@@ -18,9 +18,10 @@ import (
 //  2. Unless a reservation overdraws, used ≤ limit.
 //  3. At most one reservation overdraws. It never waits, so it ends.
 //  4. If anybody waits, somebody overdraws, and when he does no longer the next one is the first in the queue if
-//     there is room for it, else the one that holds something and has waited longest, and else the first.
+//     there is room for it, else the one that has waited longest: of those that hold something, and every other time of all.
 //
-// So memory is bounded by the limit and the largest single request, and who holds something gets on.
+// So memory is bounded by the limit and the largest single request, who holds something gets on, and who wants much gets his
+// turn, however many small ones pass him.
 //
 // Whoever waits for a client that is slow to send or to take holds up everybody else, who may be a few slow
 // clients' victim for as long as a request may last. So, while somebody waits, those that have been slow for
@@ -29,16 +30,18 @@ import (
 // slow requests would keep all others waiting for minutes. Who holds nothing and wants much comes last: before more is
 // read, what has been read should be encoded, which takes less.
 //
-// Of those who take an answer it is known when they have last taken some. Who has taken nothing that the connection did
-// not have room for anyway is given less time, and who takes some is cut off only if that helps nobody: when no one who
-// waits has been served for as long as patience. So a client on a bad line gets its answer beside many that do not want
-// theirs.
+// Of those who take an answer it is known when they have last taken some: when the connection had room for more, which with
+// the system's buffers is told in lumps of a megabyte, and where the system tells it, when the client has got more. Who has
+// taken nothing that the connection did not have room for anyway is given less time, and who takes some is cut off only when
+// no one who waits has been served for as long as patience, the slowest first. So a client on a bad line gets its answer
+// beside many that do not want theirs.
 type Budget struct {
 	limit int64
 
 	mu       sync.Mutex // guards all below, and the reservations
 	used     int64
 	overdraw *Reservation
+	turn     bool         // the next to overdraw may be one that holds nothing
 	queue    []*waiter    // by rank; else first come, first served
 	served   time.Time    // when one who waited was last granted something, or the first of the queue began to wait
 	slow     *Reservation // the first of those that have waited for their clients, and are not done
@@ -48,12 +51,15 @@ type Budget struct {
 type Reservation struct {
 	budget *Budget
 	held   int64
-	since  time.Time // when it began to be slow
-	took   time.Time // when its client last took some of its answer; zero if that is not told
-	waited bool      // its client has once been waited for, and then took some
-	cut    func()    // ends the wait for the client; not nil while it is in the list of budget.slow
-	gone   bool      // it has been cut off
-	waits  *waiter   // while it is in budget.queue
+	since  time.Time    // when it began to be slow
+	took   time.Time    // when its client last took some of its answer; zero if that is not told
+	taken  int64        // how much of it, when that was last looked at
+	got    func() int64 // tells how much of it has come to the client; nil if nobody knows
+	seen   bool         // that has been looked at while others waited
+	waited bool         // its client has once been waited for, and then took some
+	cut    func()       // ends the wait for the client; not nil while it is in the list of budget.slow
+	gone   bool         // it has been cut off
+	waits  *waiter      // while it is in budget.queue
 
 	next, previous *Reservation // in the list of budget.slow
 }
@@ -127,6 +133,30 @@ func (r *Reservation) Took() {
 		r.waited = true
 	}
 	r.took = now
+	if r.got != nil {
+		r.taken = r.got()
+	}
+}
+
+// Watch has got asked how much of the answer has come to the client, until Prompt. It must not block.
+func (r *Reservation) Watch(got func() int64) {
+	b := r.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.got, r.taken = got, got()
+}
+
+// look finds out whether the client has got more since the last look.
+func (r *Reservation) look(now time.Time) {
+	if r.got == nil {
+		return
+	}
+	taken := r.got()
+	if taken > r.taken {
+		r.took = now
+		r.waited = r.waited || r.seen // the first time it may have been what needed no waiting
+	}
+	r.taken, r.seen = taken, true
 }
 
 // prompt takes a reservation out of the list of slow ones, if it is there.
@@ -143,7 +173,7 @@ func (b *Budget) prompt(r *Reservation) {
 		b.slow = r.next
 	}
 	r.cut, r.next, r.previous = nil, nil, nil
-	r.took, r.waited = time.Time{}, false
+	r.took, r.waited, r.taken, r.got, r.seen = time.Time{}, false, 0, nil, false
 }
 
 // Prompt says that the request waits for its client no longer: cut is not called once it has returned. It
@@ -255,6 +285,7 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	}
 	var slow, taking []*Reservation
 	for r := b.slow; r != nil; r = r.next {
+		r.look(now)
 		switch {
 		case r.gone:
 			needed -= r.held
@@ -267,19 +298,24 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	}
 	most := func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) }
 	slices.SortFunc(slow, most)
-	slices.SortFunc(taking, most)
-	slow = append(slow, taking...)
 	for i, r := range slow {
 		if i > 0 && needed <= 0 {
 			return
 		}
 		needed -= r.held
-		r.gone = true
-		r.cut()
-		if waits := r.waits; waits != nil {
-			b.leave(waits)
-			close(waits.granted)
-		}
+		b.cutOff(r)
+	}
+	if len(slow) == 0 && len(taking) > 0 { // one, and then it is seen whether that has helped
+		b.cutOff(slices.MinFunc(taking, func(a, b *Reservation) int { return cmp.Or(cmp.Compare(a.rate(now), b.rate(now)), most(a, b)) }))
+	}
+}
+
+func (b *Budget) cutOff(r *Reservation) {
+	r.gone = true
+	r.cut()
+	if waits := r.waits; waits != nil {
+		b.leave(waits)
+		close(waits.granted)
 	}
 }
 
@@ -293,6 +329,11 @@ func (r *Reservation) stands(now time.Time) bool {
 	default:
 		return now.Sub(r.took) > shortPatience
 	}
+}
+
+// rate is how many bytes a second the client takes; 0 if nobody knows.
+func (r *Reservation) rate(now time.Time) float64 {
+	return float64(r.taken) / max(r.slowFor(now), pressInterval).Seconds()
 }
 
 // slowFor is how long the request has waited for its client, what it has waited for memory not counted.
@@ -349,13 +390,20 @@ func (b *Budget) grant(r *Reservation, bytes int64) bool {
 	return true
 }
 
-// longest is the place in the queue of the one that holds something and has waited longest; 0 if none holds anything.
+// longest is the place in the queue of the one that has waited longest: of those that hold something if there are any, and
+// every other time of all.
 func (b *Budget) longest() (at int) {
-	var since time.Time
+	holding, of := -1, &b.queue[0].since
 	for i, w := range b.queue {
-		if w.reservation.held > 0 && (since.IsZero() || w.since.Before(since)) {
-			at, since = i, w.since
+		if w.since.Before(*of) {
+			at, of = i, &w.since
 		}
+		if w.reservation.held > 0 && (holding < 0 || w.since.Before(b.queue[holding].since)) {
+			holding = i
+		}
+	}
+	if b.turn = !b.turn; b.turn && holding >= 0 {
+		return holding
 	}
 	return at
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -118,5 +119,37 @@ func TestWhoGivesUpWaitingHoldsNobodyBack(t *testing.T) {
 		if b.Used() != 0 {
 			t.Errorf("%d bytes are left reserved", b.Used())
 		}
+	})
+}
+
+func TestWhoWantsMuchGetsHisTurnThoughSmallOnesPassHim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 16 * smallRequest
+		b := NewBudget(limit)
+		ctx, stop := context.WithCancel(t.Context())
+		var small sync.WaitGroup
+		for i := range 40 { // there are always some that wait
+			small.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				for ctx.Err() == nil {
+					r := b.Open()
+					if r.Grow(ctx, smallRequest/4) == nil && r.Grow(ctx, smallRequest*3/4) == nil {
+						time.Sleep(50 * time.Millisecond)
+					}
+					r.Release()
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		waiting, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		large := b.Open()
+		start := time.Now()
+		if err := large.Grow(waiting, limit/2); err != nil {
+			t.Errorf("not served in %v: %v", time.Since(start), err)
+		}
+		large.Release()
+		stop()
+		small.Wait()
 	})
 }

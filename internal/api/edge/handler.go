@@ -279,16 +279,24 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request, x *exchange) 
 	if len(response) <= len(x.small) {
 		return append(x.small[:0], response...), nil
 	}
-	// Who does not take the answer holds the request's memory, too.
 	cut := func() { _ = http.NewResponseController(w).SetWriteDeadline(longAgo) }
-	m.request.Slow(cut)
-	defer m.request.Prompt()
+	if len(response) > largestSmallAnswer && m.answer.held > 0 {
+		m.in.release()
+		m.decoded.release()
+		m.request.Release()
+	} else { // who does not take the answer holds the request's memory
+		m.request.Slow(cut)
+		defer m.request.Prompt()
+	}
 	if len(response) <= largestSmallAnswer {
 		h.write(w, &x.ids, http.StatusOK, x.codec.ContentType(), response)
 		return nil, nil
 	}
 	m.answer.Slow(cut)
 	defer m.answer.Prompt()
+	if teller, ok := w.(teller); ok && teller.Tells() {
+		m.answer.Watch(teller.Got)
+	}
 	h.writeLarge(w, &x.ids, x.codec.ContentType(), response, m.answer.Took)
 	return nil, nil
 }

@@ -82,3 +82,36 @@ func TestASmallAnswerHoldsNoMemoryWhileItIsSent(t *testing.T) {
 		}
 	}
 }
+
+// long is an output that knows how long its answer is.
+type long struct{ Text string }
+
+func (l *long) WireSize() (rest, blobs int) { return len(l.Text) + 20, 0 }
+
+func TestALargeAnswerHoldsNothingOfItsRequestWhileItIsSent(t *testing.T) {
+	operation := wire.NewOperation("Do", 1<<20, func(_ context.Context, _ wire.Caller, _ *wire.Nothing, out *long) error {
+		out.Text = strings.Repeat("x", 100<<10)
+		return nil
+	})
+	handler, err := New(Options{Services: []*wire.Service{wire.NewService("kinesis", "K", nil, operation)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
+	r.Header.Set("Content-Type", wire.JSON{}.ContentType())
+	r.Header.Set("X-Amz-Target", "K.Do")
+	sent := false
+	w := whileSent{httptest.NewRecorder(), func() {
+		sent = true
+		if requests, answers := handler.requests.Used(), handler.answers.Used(); requests != 0 || answers < 100<<10 {
+			t.Errorf("while it is sent %d bytes are held for requests and %d for answers", requests, answers)
+		}
+	}}
+	handler.ServeHTTP(w, r)
+	if !sent || w.Body.Len() < 100<<10 {
+		t.Errorf("answered %d: %.100s", w.Code, w.Body)
+	}
+	if used := handler.requests.Used() + handler.answers.Used(); used != 0 {
+		t.Errorf("%d bytes are held when all is done", used)
+	}
+}

@@ -88,6 +88,14 @@ func (h *Handler) write(w http.ResponseWriter, i *ids, status int, contentType s
 	_, _ = w.Write(body) // fails when the client is gone, which is its own business
 }
 
+// teller is implemented by a ResponseWriter that may know how much of an answer has come to the client. Any goroutine may ask.
+type teller interface {
+	// Tells says whether it does.
+	Tells() bool
+	// Got is about how many bytes of the answer and what was sent before it have come to the client.
+	Got() int64
+}
+
 // piece is how much of a large answer is sent at a time.
 const piece = 256 << 10
 

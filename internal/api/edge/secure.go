@@ -106,6 +106,9 @@ func (c *secureConn) CloseWrite() error {
 	return nil
 }
 
+// NetConn is the connection below, as tls.Conn has it.
+func (c *secureConn) NetConn() net.Conn { return c.Conn }
+
 const recordHandshake = 0x16 // what a TLS connection begins with
 
 // start finds out what is spoken, and makes the handshake. The deadline for reading has been set by net/http, to that

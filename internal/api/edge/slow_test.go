@@ -346,3 +346,66 @@ func TestAnswersThatCanBeEncodedComeBeforeMoreIsRead(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestWhoGetsSomeOfItsAnswerDoesNotStandThoughItsConnectionHasNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		var cut []string
+		var got atomic.Int64
+		gets, stands, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &gets, 50)
+		grow(t, &stands, 45)
+		gets.Slow(func() { cut = append(cut, "who gets some") })
+		stands.Slow(func() { cut = append(cut, "who gets none"); go stands.Release() })
+		gets.Watch(got.Load)
+		stands.Watch(func() int64 { return 1000 })
+		gets.Took()
+		stands.Took()
+		done := make(chan struct{})
+		var line sync.WaitGroup
+		line.Go(func() {
+			for {
+				select {
+				case <-time.After(shortPatience / 4):
+					got.Add(10)
+				case <-done:
+					return
+				}
+			}
+		})
+		grow(t, &overdraws, 10)
+		time.Sleep(10 * patience) // nobody looks
+		start := time.Now()
+		grow(t, &waits, 20)
+		if took := time.Since(start); took > 2*pressInterval {
+			t.Errorf("who gets none was cut off after %v", took)
+		}
+		if len(cut) != 1 || cut[0] != "who gets none" {
+			t.Errorf("cut off: %q", cut)
+		}
+		close(done)
+		line.Wait()
+	})
+}
+
+func TestOfThoseWhoTakeSlowlyTheSlowestIsCutOffFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		var cut []string
+		trickle, steady, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &steady, 55)
+		grow(t, &trickle, 40)
+		steady.Slow(func() { cut = append(cut, "steady") })
+		trickle.Slow(func() { cut = append(cut, "trickle"); go trickle.Release() })
+		start := time.Now()
+		steady.Watch(func() int64 { return int64(time.Since(start) / time.Microsecond) })
+		trickle.Watch(func() int64 { return int64(time.Since(start) / time.Millisecond) })
+		steady.Took()
+		trickle.Took()
+		grow(t, &overdraws, 20)
+		grow(t, &waits, 5)
+		if len(cut) != 1 || cut[0] != "trickle" {
+			t.Errorf("cut off: %q", cut)
+		}
+	})
+}

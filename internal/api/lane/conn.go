@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -35,6 +36,8 @@ type conn struct {
 
 	readBy, writeBy time.Time // the deadlines as they are set
 	used            bool      // there has been a request
+
+	raw syscall.RawConn // the system's side, once somebody has asked how much of an answer has come
 }
 
 const (

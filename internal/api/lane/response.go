@@ -18,6 +18,8 @@ type response struct {
 	sent   bool  // the head is on its way
 	left   int64 // bytes that the body still needs, of those announced; −1: it ends with the connection
 	ends   bool  // the connection is closed after this answer
+
+	written atomic.Int64 // bytes of the body that the system has taken
 }
 
 var _ http.ResponseWriter = (*response)(nil)
@@ -25,6 +27,7 @@ var _ http.ResponseWriter = (*response)(nil)
 func (r *response) reset() {
 	clear(r.header)
 	r.status, r.sent, r.left, r.ends = 0, false, 0, false
+	r.written.Store(0)
 }
 
 // Header implements http.ResponseWriter.
@@ -87,6 +90,7 @@ func (r *response) more(body []byte) (int, error) {
 }
 
 func (r *response) took(n int) {
+	r.written.Add(int64(n))
 	if r.left >= 0 {
 		r.left -= int64(n)
 	}
