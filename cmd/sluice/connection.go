@@ -33,7 +33,12 @@ func (c *connection) address() string {
 	return cmp.Or(c.endpoint, os.Getenv("AWS_ENDPOINT_URL_KINESIS"), os.Getenv("AWS_ENDPOINT_URL"), "http://127.0.0.1:4566")
 }
 
-// explain adds what to do to an error that says that there is no server, or another one.
+// where is the region that requests are signed for.
+func (c *connection) where() string {
+	return cmp.Or(c.region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1")
+}
+
+// explain adds what to do to an error that says that there is no server or no stream, or another one.
 func (c *connection) explain(err error) error {
 	var network *net.OpError
 	var refused *client.Error
@@ -42,6 +47,9 @@ func (c *connection) explain(err error) error {
 		return fmt.Errorf("%w; start a server with \"sluice serve\", or name another one with --endpoint", err)
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && refused.Code == http.StatusText(http.StatusNotFound):
 		return fmt.Errorf("no service of Sluice's answers at %s (is it the address of its health and metrics?): %w", c.address(), err)
+	case errors.As(err, &refused) && refused.Code == "ResourceNotFoundException":
+		return fmt.Errorf("%w There is none in the region %s of %s; make it with \"aws kinesis create-stream\", or name another region with --region",
+			err, c.where(), c.address())
 	}
 	return err
 }
@@ -56,7 +64,7 @@ func (c *connection) client() (*client.Client, error) {
 		return nil, usageError(errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together, and one is missing"))
 	}
 	return client.New(client.Options{
-		Endpoint: endpoint, Region: cmp.Or(c.region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		Endpoint: endpoint, Region: c.where(),
 		AccessKey: cmp.Or(id, "sluice"), SecretKey: cmp.Or(secret, "sluice"),
 		SessionToken: os.Getenv("AWS_SESSION_TOKEN"), CAFile: os.Getenv("AWS_CA_BUNDLE"),
 	})

@@ -109,12 +109,20 @@ signal, 5 another node has taken over the log in Kafka.`,
 	return root
 }
 
-// arguments makes a wrong number of arguments a usage error that names the command's help.
+// arguments makes a wrong number of arguments a usage error that says which, by the command's Use, and names its help.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+		err := check(cmd, args)
+		if err == nil {
+			return nil
 		}
-		return nil
+		switch wanted := strings.Fields(cmd.Use)[1:]; {
+		case !cmd.HasParent(): // then it is the command that is wrong
+		case len(args) < len(wanted):
+			err = fmt.Errorf("%s is missing: %s %s", wanted[len(args)], cmd.CommandPath(), strings.Join(wanted, " "))
+		default:
+			err = fmt.Errorf("%q is one argument too many", args[len(wanted)])
+		}
+		return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	}
 }
