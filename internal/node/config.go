@@ -69,12 +69,13 @@ type Config struct {
 }
 
 // MemoryLimit is where the garbage collector should begin to work harder, in bytes: what the log's cache and
-// requests and subscriptions may hold, and what the rest of the process needs at its busiest.
+// requests and subscriptions may hold, and what the rest of the process needs at its busiest. The process takes up to 50 MiB
+// more at its peak: what is allocated while garbage is collected, and the program itself.
 func (c *Config) MemoryLimit() int64 {
 	return c.Log.memoryBytes() + edge.DefaultMemoryBytes + fanout.MemoryBytes + restBytes
 }
 
-const restBytes = 128 << 20
+const restBytes = 96 << 20
 
 // Credential is a key pair of a client.
 type Credential struct {

@@ -33,20 +33,26 @@ type GetRecordsOutput struct {
 // Reset implements wire.Reusable.
 func (out *GetRecordsOutput) Reset() {
 	scratch := out.scratch
-	scratch.Release(2*stream.MaxReadBytes, 2*stream.MaxReadRecords)
+	scratch.Release(maxScratch, 2*stream.MaxReadRecords)
 	*out = GetRecordsOutput{scratch: scratch}
 }
 
 // recordOverhead is about what a record takes in memory beside its key and value.
 const recordOverhead = 128
 
+// maxScratch is what a read may need: all that it returns, and what was put next in one piece, which as a rule is no longer
+// than that, and turns out not to fit when it has been read.
+const maxScratch = 2 * stream.MaxReadBytes
+
 // MaxBytes implements wire.Heavy.
 func (out *GetRecordsOutput) MaxBytes() int64 {
-	return stream.MaxReadBytes + stream.MaxReadRecords*recordOverhead
+	return maxScratch + stream.MaxReadRecords*recordOverhead
 }
 
-// HeldBytes implements wire.Heavy.
-func (out *GetRecordsOutput) HeldBytes() int64 { return heldBytes(out.Records) }
+// HeldBytes implements wire.Heavy. Memory that is kept for reads counts wholly, however little of it the records are in.
+func (out *GetRecordsOutput) HeldBytes() int64 {
+	return max(heldBytes(out.Records), int64(out.scratch.Size()+len(out.Records)*recordOverhead))
+}
 
 func heldBytes(records []shard.Record) (sum int64) {
 	for i := range records {

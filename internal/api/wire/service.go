@@ -64,8 +64,8 @@ func NewService(name, target string, planned []string, operations ...*Operation)
 // what belongs to this one.
 type Reusable interface{ Reset() }
 
-// Heavy is implemented by outputs that may hold much: MaxBytes at most while the operation is at work, and
-// HeldBytes when it is done.
+// Heavy is implemented by outputs that may hold much: MaxBytes at most while the operation is at work, which any output of
+// the type tells, and HeldBytes when it is done, with what it keeps for another request.
 type Heavy interface {
 	MaxBytes() int64
 	HeldBytes() int64
@@ -103,8 +103,19 @@ type Operation struct {
 // either. Its error is a *Fault, or one of ctx, or else a surprise that the client is told nothing of.
 func NewOperation[I, O any](name string, maxBody int, do func(ctx context.Context, c Caller, in *I, out *O) error) *Operation {
 	inputs, outputs := newPool[I](), newPool[O]()
+	heavy, isHeavy := any(new(O)).(Heavy)
 	serve := func(ctx context.Context, x Exchange) ([]byte, error) {
-		in, out := inputs.get(), outputs.get()
+		in := inputs.get()
+		err := x.Codec.Decode(x.Body, in)
+		if err == nil && isHeavy { // nothing is read that there is no room for
+			err = x.Hold(ctx, heavy.MaxBytes())
+		}
+		if err != nil {
+			inputs.put(in)
+			return nil, err
+		}
+		// Not before there is room: it may have memory of its own that is used again.
+		out := outputs.get()
 		// Not in a defer: what a panic has gone through is not used again.
 		response, err := serveOne(ctx, x, in, out, do)
 		inputs.put(in)
@@ -116,9 +127,6 @@ func NewOperation[I, O any](name string, maxBody int, do func(ctx context.Contex
 
 func serveOne[I, O any](ctx context.Context, x Exchange, in *I, out *O,
 	do func(context.Context, Caller, *I, *O) error) ([]byte, error) {
-	if err := x.Codec.Decode(x.Body, in); err != nil {
-		return nil, err
-	}
 	if heavy, ok := any(out).(Heavy); ok {
 		return serveHeavy(ctx, x, in, heavy, out, do)
 	}
@@ -128,12 +136,8 @@ func serveOne[I, O any](ctx context.Context, x Exchange, in *I, out *O,
 	return encode(ctx, x, out)
 }
 
-// serveHeavy lets nothing be read that there is no room for.
 func serveHeavy[I, O any](ctx context.Context, x Exchange, in *I, heavy Heavy, out *O,
 	do func(context.Context, Caller, *I, *O) error) ([]byte, error) {
-	if err := x.Hold(ctx, heavy.MaxBytes()); err != nil {
-		return nil, err
-	}
 	if err := do(ctx, x.Caller, in, out); err != nil {
 		return nil, err
 	}
