@@ -2,24 +2,22 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/journal"
 	"github.com/seed-462d9463/sluice/shard/kafka"
-	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 // openEngine opens the log: on this machine's disks or in Kafka. Either way this process has the data directory for
 // itself: buckets may be in it, and whoever opens them removes what looks left over.
 func (p *parts) openEngine(ctx context.Context, n *Node) error {
 	if err := makeDataDir(n.config.Data); err != nil {
+		return err
+	}
+	if err := checkDataDir(n.fs, n.config.Data, n.config.Log.Engine == engineKafka); err != nil {
 		return err
 	}
 	if n.config.Log.Engine == engineKafka {
@@ -45,7 +43,7 @@ func (p *parts) openJournal(n *Node) error {
 
 func (p *parts) openKafka(ctx context.Context, n *Node) error {
 	dir := n.config.Data
-	lock, err := n.fs.Lock(filepath.Join(dir, "LOCK")) // the same as the embedded engine takes
+	lock, err := n.fs.Lock(filepath.Join(dir, journal.LockName)) // the same as the embedded engine takes
 	if err != nil {
 		return dataDirError(fmt.Errorf("data directory %s: %w", dir, err))
 	}
@@ -74,42 +72,4 @@ func (p *parts) use(engine shard.Engine) {
 		}
 		return nil
 	})
-}
-
-// otherDir is what helps against a data directory that cannot be used.
-const otherDir = "give another data directory with --data or SLUICE_DATA"
-
-// dataDirError adds what helps.
-func dataDirError(err error) error {
-	switch {
-	case errors.Is(err, vfs.ErrLocked):
-		return fmt.Errorf("%w; stop the other one, or %s", err, otherDir)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; %s", err, otherDir)
-	default:
-		return err
-	}
-}
-
-// makeDataDir makes the directory that everything is kept in, readable by this user and group only.
-func makeDataDir(dir string) error {
-	err := os.MkdirAll(dir, 0o750)
-	if err == nil {
-		return nil
-	}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot make the data directory %s: this user may not write there; %s", absolute(dir), otherDir)
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("cannot make the data directory %s: a file is in its place; %s", absolute(dir), otherDir)
-	default:
-		return fmt.Errorf("cannot make the data directory: %w; %s", err, otherDir)
-	}
-}
-
-func absolute(dir string) string {
-	if full, err := filepath.Abs(dir); err == nil {
-		return full
-	}
-	return dir
 }

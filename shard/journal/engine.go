@@ -128,7 +128,7 @@ func (e *Engine) prepare() error {
 	if err != nil {
 		return err
 	}
-	if e.lock, err = e.opts.FS.Lock(e.path("LOCK")); err != nil {
+	if e.lock, err = e.opts.FS.Lock(e.path(LockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
 			return fmt.Errorf("another process uses this data directory: %w", err)
 		}

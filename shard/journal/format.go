@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -141,7 +143,7 @@ func (e *Engine) writeFormat() error {
 	return writeFile(e.opts.FS, e.opts.Dir, formatName, encodeFormat(e.journal.id))
 }
 
-// checkUnused makes sure that no data is lost because only FORMAT is missing.
+// checkUnused makes sure that no data is lost because only FORMAT is missing, and nothing that is somebody else's.
 func (e *Engine) checkUnused() error {
 	used := func(name string) error {
 		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
@@ -153,26 +155,86 @@ func (e *Engine) checkUnused() error {
 	if len(names) > 0 {
 		return used(path.Join(shardsDir, names[0]))
 	}
-	names, err = e.opts.FS.List(e.path(journalDir))
+	inJournal, err := e.opts.FS.List(e.path(journalDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	for _, name := range inJournal {
+		name = path.Join(journalDir, name)
+		if holds, err := e.holdsBatch(name); err != nil {
+			return err
+		} else if holds {
+			return used(name)
+		}
+	}
+	inMeta, err := e.opts.FS.List(e.path(metaDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := e.checkNames(journalDir, inJournal, isJournalName); err != nil {
+		return err
+	}
+	return e.checkNames(metaDir, inMeta, isMetaName)
+}
+
+// holdsBatch tells whether a file begins with a batch, of whatever version.
+func (e *Engine) holdsBatch(name string) (bool, error) {
+	info, err := e.opts.FS.Stat(e.path(name))
+	if err != nil || info.Dir {
+		return false, err
+	}
+	f, err := e.opts.FS.Open(e.path(name), false)
+	if err != nil {
+		return false, err
+	}
+	b := make([]byte, batchHeaderBytes)
+	n, err := f.ReadAt(b, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return false, err
+	}
+	_, err = parseBatchHeader(b[:n])
+	return err == nil || errors.Is(err, errVersion), nil
+}
+
+// ErrStrange says that there are somebody else's files where a new directory should be made.
+var ErrStrange = errors.New("is not Sluice's")
+
+// checkNames refuses names that no attempt to make a directory has left: such files would go with those that one has.
+func (e *Engine) checkNames(dir string, names []string, ours func(name string) bool) error {
 	for _, name := range names {
-		f, err := e.opts.FS.Open(e.path(path.Join(journalDir, name)), false)
-		if err != nil {
-			return err
-		}
-		b := make([]byte, batchHeaderBytes)
-		n, err := f.ReadAt(b, 0)
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		if _, err := parseBatchHeader(b[:n]); err == nil || errors.Is(err, errVersion) {
-			return used(path.Join(journalDir, name))
+		if !ours(strings.TrimSuffix(name, tmpSuffix)) {
+			return fmt.Errorf("%s %w, and there is no %s", e.path(path.Join(dir, name)), ErrStrange, e.path(formatName))
 		}
 	}
 	return nil
+}
+
+func isJournalName(name string) bool {
+	digits, ok := strings.CutSuffix(name, ".j")
+	n, err := strconv.Atoi(digits)
+	return name == path.Base(markName) || ok && err == nil && path.Join(journalDir, name) == journalFileName(n)
+}
+
+func isMetaName(name string) bool {
+	_, ok := parseSnapshotName(name)
+	return ok || name == path.Base(copyName)
+}
+
+// Begun tells by the names in a directory whether there may be a log in it, or a part of one.
+func Begun(names []string) bool {
+	return slices.ContainsFunc([]string{formatName, repairName, metaDir, journalDir, shardsDir}, func(name string) bool {
+		return slices.Contains(names, name)
+	})
+}
+
+// Owns tells whether a name in a data directory is one that the engine gives to its own.
+func Owns(name string) bool {
+	switch strings.TrimSuffix(name, tmpSuffix) {
+	case LockName, formatName, scrubName, repairName, metaDir, journalDir, shardsDir:
+		return true
+	}
+	return strings.HasPrefix(name, asidePrefix)
 }

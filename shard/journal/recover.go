@@ -15,6 +15,9 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
+// LockName is the file that is locked by whoever has the directory open.
+const LockName = "LOCK"
+
 const (
 	formatName    = "FORMAT"
 	formatVersion = 2

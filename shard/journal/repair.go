@@ -30,8 +30,10 @@ import (
 //     next repair plans the same again.
 //  3. An original goes only when its copy, and new segments with all of its intact frames, are durable.
 
-// repairName is the file that says that a repair was begun and has not ended.
-const repairName = "REPAIR"
+const (
+	repairName  = "REPAIR"  // the file that says that a repair was begun and has not ended
+	asidePrefix = "repair-" // of the directories that originals are kept in
+)
 
 // RepairOptions says what to repair. FS and Dir are needed.
 type RepairOptions struct {
@@ -82,13 +84,13 @@ func Repair(opts RepairOptions, confirm func(*RepairPlan) (bool, error)) (_ *Rep
 	}
 	r := &repairer{
 		fs: opts.FS, opts: opts, logs: map[uint64]*repairLog{}, hurt: map[string]bool{},
-		plan: &RepairPlan{Dir: opts.Dir, Aside: path.Join(opts.Dir, "repair-"+opts.Now.UTC().Format("20060102-150405"))},
+		plan: &RepairPlan{Dir: opts.Dir, Aside: path.Join(opts.Dir, asidePrefix+opts.Now.UTC().Format("20060102-150405"))},
 	}
 	if err := r.isDataDir(); err != nil {
 		return nil, err
 	}
-	_, statErr := r.fs.Stat(r.path("LOCK"))
-	lock, err := r.fs.Lock(r.path("LOCK"))
+	_, statErr := r.fs.Stat(r.path(LockName))
+	lock, err := r.fs.Lock(r.path(LockName))
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("a server uses this data directory; stop it first: %w", err)
 	}
@@ -97,7 +99,7 @@ func Repair(opts RepairOptions, confirm func(*RepairPlan) (bool, error)) (_ *Rep
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	if errors.Is(statErr, fs.ErrNotExist) {
-		if err := r.opts.Own(r.path("LOCK"), r.path("")); err != nil {
+		if err := r.opts.Own(r.path(LockName), r.path("")); err != nil {
 			return nil, err
 		}
 	}
