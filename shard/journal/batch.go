@@ -139,14 +139,15 @@ func parseBatchHeader(b []byte) (batchHeader, error) {
 // that is whole was durable, and must not pass for one that was torn.
 func checkBatch(h *batchHeader, b []byte) error {
 	if mutant.On(mutant.SkipPayloads) {
-		return walkBatch(h, b, func(frameHeader, []byte) error { return nil })
+		return walkBatch(h, b, func([]byte) error { return nil })
 	}
-	return walkBatch(h, b, frameHeader.checkPayload)
+	return walkBatch(h, b, checkPayload)
 }
 
 // eachFrame is walkBatch for frames that must make sense.
 func eachFrame(h *batchHeader, b []byte, f func(frameHeader, []byte) error) error {
-	return walkBatch(h, b, func(fh frameHeader, frame []byte) error {
+	return walkBatch(h, b, func(frame []byte) error {
+		fh := decodeHeader(frame)
 		if err := fh.makesSense(frame); err != nil {
 			return err
 		}
@@ -155,26 +156,27 @@ func eachFrame(h *batchHeader, b []byte, f func(frameHeader, []byte) error) erro
 }
 
 // walkBatch checks the sums of a batch but for those of payloads, and calls f for each frame: before it is known that those
-// behind it are right, and that all are of this batch.
-func walkBatch(h *batchHeader, b []byte, f func(frameHeader, []byte) error) error {
+// behind it are right, and that all are of this batch. A start does this with all that is in the journal, so nothing is decoded
+// here.
+func walkBatch(h *batchHeader, b []byte, f func(frame []byte) error) error {
 	if int64(len(b)) < h.length {
 		return errShort
 	}
 	sum := sumHeader(b)
 	rest := b[batchHeaderBytes:h.length]
 	for i := range h.frames {
-		fh, err := sumFrameHeader(rest)
-		if err == nil && fh.length > int64(len(rest)) {
+		length, err := checkHeader(rest)
+		if err == nil && length > int64(len(rest)) {
 			err = errShort
 		}
 		if err == nil {
 			sum.add(rest)
-			err = f(fh, rest[:fh.length:fh.length])
+			err = f(rest[:length:length])
 		}
 		if err != nil {
 			return fmt.Errorf("frame %d of %d: %w", i+1, h.frames, err)
 		}
-		rest = rest[fh.length:]
+		rest = rest[length:]
 	}
 	if len(rest) > 0 {
 		return fmt.Errorf("%d bytes after the last frame", len(rest))

@@ -69,23 +69,32 @@ var errShort = errors.New("cut short")
 
 // parseFrameHeader checks and decodes the header at the start of b.
 func parseFrameHeader(b []byte) (frameHeader, error) {
-	h, err := sumFrameHeader(b)
-	if err == nil {
-		err = h.makesSense(b)
+	if _, err := checkHeader(b); err != nil {
+		return frameHeader{}, err
 	}
-	return h, err
+	h := decodeHeader(b)
+	return h, h.makesSense(b)
 }
 
-// sumFrameHeader checks the header at the start of b against its sum, and decodes it.
-func sumFrameHeader(b []byte) (frameHeader, error) {
+// checkHeader checks the header at the start of b against its sum, and returns the frame's length.
+func checkHeader(b []byte) (length int64, err error) {
 	if len(b) < frameHeaderBytes {
-		return frameHeader{}, errShort
+		return 0, errShort
 	}
+	if binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:frameHeaderBytes], castagnoli) {
+		return 0, errors.New("frame header: checksum does not match")
+	}
+	length = int64(binary.LittleEndian.Uint32(b[4:]))
+	if length < frameHeaderBytes {
+		return 0, fmt.Errorf("frame length %d is too small", length)
+	}
+	return length, nil
+}
+
+// decodeHeader decodes a header that has been checked.
+func decodeHeader(b []byte) frameHeader {
 	le := binary.LittleEndian
-	if le.Uint32(b) != crc32.Checksum(b[4:frameHeaderBytes], castagnoli) {
-		return frameHeader{}, errors.New("frame header: checksum does not match")
-	}
-	h := frameHeader{
+	return frameHeader{
 		length:  int64(le.Uint32(b[4:])),
 		payload: le.Uint32(b[8:]),
 		kind:    b[13],
@@ -96,10 +105,6 @@ func sumFrameHeader(b []byte) (frameHeader, error) {
 		millis:  int64(le.Uint64(b[40:])),
 		epoch:   le.Uint64(b[48:]),
 	}
-	if h.length < frameHeaderBytes {
-		return h, fmt.Errorf("frame length %d is too small", h.length)
-	}
-	return h, nil
 }
 
 // makesSense tells what is wrong with a frame whose header is right.
@@ -133,12 +138,12 @@ func checkFrame(b []byte) (frameHeader, error) {
 	if h.length > int64(len(b)) {
 		return h, errShort
 	}
-	return h, h.checkPayload(b[:h.length])
+	return h, checkPayload(b[:h.length])
 }
 
 // checkPayload checks the payload of a frame whose header is right.
-func (h frameHeader) checkPayload(frame []byte) error {
-	if crc32.Checksum(frame[frameHeaderBytes:], castagnoli) != h.payload {
+func checkPayload(frame []byte) error {
+	if crc32.Checksum(frame[frameHeaderBytes:], castagnoli) != binary.LittleEndian.Uint32(frame[8:]) {
 		return errors.New("frame payload: checksum does not match")
 	}
 	return nil

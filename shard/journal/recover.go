@@ -346,7 +346,7 @@ func (e *Engine) replay(chain []foundBatch) error {
 			if h.kind == frameRecords {
 				return e.replayRecords(&h, b.at, skip, find)
 			}
-			if err := h.checkPayload(frame); err != nil {
+			if err := checkPayload(frame); err != nil {
 				return err
 			}
 			c, err := decodeChange(&h, frame[frameHeaderBytes:], find)

@@ -350,7 +350,7 @@ func (r *repairer) applyJournal() error {
 		err := eachFrame(&p.batch.batchHeader, buf, func(h frameHeader, frame []byte) error {
 			f := salvagedFrame{frameHeader: h, bytes: frame, file: p.batch.file.name, pos: pos}
 			pos += h.length
-			if err := h.checkPayload(frame); err != nil {
+			if err := checkPayload(frame); err != nil {
 				return err
 			}
 			return r.applyFrame(f, holes)
