@@ -42,6 +42,7 @@ type Record struct {
 const (
 	MaxKeyBytes    = 4 << 10
 	MaxHeaders     = 64
+	maxNameBytes   = 255      // of a header
 	MaxAppendBytes = 16 << 20 // the sum of Size over the records of one Append
 )
 
@@ -261,20 +262,25 @@ func CheckRecords(records []Record) error {
 	for i := range records {
 		r := &records[i]
 		if len(r.Key) > MaxKeyBytes {
-			return fmt.Errorf("%w: key of %d bytes, at most %d", ErrTooLarge, len(r.Key), MaxKeyBytes)
+			return tooLarge("key of %d bytes, at most %d", len(r.Key), MaxKeyBytes)
 		}
 		if len(r.Headers) > MaxHeaders {
-			return fmt.Errorf("%w: %d headers, at most %d", ErrTooLarge, len(r.Headers), MaxHeaders)
+			return tooLarge("%d headers, at most %d", len(r.Headers), MaxHeaders)
 		}
 		for j := range r.Headers {
-			if len(r.Headers[j].Name) > 255 {
-				return fmt.Errorf("%w: header name of %d bytes, at most 255", ErrTooLarge, len(r.Headers[j].Name))
+			if len(r.Headers[j].Name) > maxNameBytes {
+				return tooLarge("header name of %d bytes, at most %d", len(r.Headers[j].Name), maxNameBytes)
 			}
 		}
 		total += r.Size()
 	}
 	if total > MaxAppendBytes {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, total, MaxAppendBytes)
+		return tooLarge("%d bytes, at most %d", total, MaxAppendBytes)
 	}
 	return nil
+}
+
+// tooLarge is apart from CheckRecords, whose stack every append goes over, so that this takes no room on it.
+func tooLarge(what string, is, most int) error {
+	return fmt.Errorf("%w: "+what, ErrTooLarge, is, most)
 }

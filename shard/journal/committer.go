@@ -233,6 +233,9 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	buf, vec := c.buf[:batchHeaderBytes], append(c.vec[:0], nil)
 	for _, s := range b.shares {
 		for i := range s.parts {
+			if s.parts[i].raw {
+				sealRaw(s.parts[i].frames)
+			}
 			if apart {
 				vec = append(vec, s.parts[i].frames)
 			} else {

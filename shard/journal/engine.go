@@ -185,15 +185,22 @@ func (e *Engine) usable() error {
 	return nil
 }
 
+// checkSize checks records whose frame would have so many bytes.
 func (e *Engine) checkSize(records []shard.Record, size int) error {
 	if err := shard.CheckRecords(records); err != nil {
 		return err
 	}
-	sum := 0
 	if e.opts.MaxAppendBytes < shard.MaxAppendBytes || int64(size) > e.maxFrame {
-		for i := range records {
-			sum += records[i].Size()
-		}
+		return e.checkSum(records, size)
+	}
+	return nil
+}
+
+// checkSum is checkSize where the engine accepts less than others, or a frame may be too long.
+func (e *Engine) checkSum(records []shard.Record, size int) error {
+	sum := 0
+	for i := range records {
+		sum += records[i].Size()
 	}
 	if sum > e.opts.MaxAppendBytes || int64(size) > e.maxFrame {
 		return fmt.Errorf("%w: %d bytes, %d encoded; at most %d and %d", shard.ErrTooLarge, sum, size, e.opts.MaxAppendBytes, e.maxFrame)

@@ -14,7 +14,8 @@ import (
 //
 // There are two checksums because the payload is encoded and summed by the appending goroutine, without any
 // lock, while offset and time are known only under the log's lock; the header's own sum is all that is left to
-// do there. It covers the payload's, so together they cover every byte.
+// do there. It covers the payload's, so together they cover every byte. Where small appends are many (lend.go), both are left
+// to the committer.
 const (
 	frameHeaderBytes = 56
 	frameVersion     = 1
@@ -49,6 +50,28 @@ func (h *frameHeader) end() shard.Offset { return h.base + shard.Offset(h.count)
 
 // seal writes the header before the payload that is in buf already.
 func (h *frameHeader) seal(buf []byte) {
+	h.put(buf)
+	sumHeaderOf(buf)
+}
+
+// sumHeaderOf completes a frame whose header has all but its own sum.
+func sumHeaderOf(frame []byte) {
+	binary.LittleEndian.PutUint32(frame, crc32.Checksum(frame[4:frameHeaderBytes], castagnoli))
+}
+
+// sealRaw completes frames that lie back to back and lack nothing but their sums.
+func sealRaw(frames []byte) {
+	le := binary.LittleEndian
+	for len(frames) > 0 {
+		n := le.Uint32(frames[4:])
+		le.PutUint32(frames[8:], crc32.Checksum(frames[frameHeaderBytes:n], castagnoli))
+		sumHeaderOf(frames)
+		frames = frames[n:]
+	}
+}
+
+// put writes all of the header but its own sum.
+func (h *frameHeader) put(buf []byte) {
 	le := binary.LittleEndian
 	le.PutUint32(buf[4:], uint32(len(buf)))
 	le.PutUint32(buf[8:], h.payload)
@@ -61,7 +84,6 @@ func (h *frameHeader) seal(buf []byte) {
 	le.PutUint64(buf[32:], uint64(h.base))
 	le.PutUint64(buf[40:], uint64(h.millis))
 	le.PutUint64(buf[48:], h.epoch)
-	le.PutUint32(buf, crc32.Checksum(buf[4:frameHeaderBytes], castagnoli))
 }
 
 // errShort says that bytes end in the middle of something; what is there may be fine.
@@ -166,14 +188,6 @@ func uvarintSize(v uint64) int {
 	return n
 }
 
-func appendBytes(dst, b []byte) []byte {
-	if b == nil {
-		return append(dst, 0)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(b))+1)
-	return append(dst, b...)
-}
-
 // encodedSize returns how long the frame of the records is.
 func encodedSize(records []shard.Record) int {
 	n := frameHeaderBytes
@@ -195,33 +209,63 @@ const sumPiece = 64 << 10
 // encodeRecords lays a frame out in an empty buffer, which has room for it: space for the header, then the payload, and
 // returns the payload's sum.
 func encodeRecords(buf []byte, records []shard.Record) (frame []byte, sum uint32) {
-	buf = buf[:frameHeaderBytes]
-	summed := len(buf)
+	e := frameEncoder{buf: buf[:cap(buf)], n: frameHeaderBytes, summed: frameHeaderBytes}
+	e.records(records)
+	e.sumUp()
+	return buf[:e.n], e.sum
+}
+
+// encodeRaw is encodeRecords for a small frame that is summed later.
+func encodeRaw(buf []byte, records []shard.Record) (frame []byte) {
+	e := frameEncoder{buf: buf[:cap(buf)], n: frameHeaderBytes, summed: frameHeaderBytes}
+	e.records(records)
+	return buf[:e.n]
+}
+
+// frameEncoder fills a frame, and sums what it puts there now and then.
+type frameEncoder struct {
+	buf    []byte
+	n      int // of buf that is filled
+	summed int // of that
+	sum    uint32
+}
+
+func (e *frameEncoder) records(records []shard.Record) {
 	for i := range records {
 		r := &records[i]
-		buf = appendBytes(buf, r.Key)
-		buf = binary.AppendUvarint(buf, uint64(len(r.Headers)))
+		e.bytes(r.Key)
+		e.uvarint(uint64(len(r.Headers)))
 		for j := range r.Headers {
-			buf = binary.AppendUvarint(buf, uint64(len(r.Headers[j].Name)))
-			buf = append(buf, r.Headers[j].Name...)
-			buf = appendBytes(buf, r.Headers[j].Value)
+			e.uvarint(uint64(len(r.Headers[j].Name)))
+			e.n += copy(e.buf[e.n:], r.Headers[j].Name)
+			e.bytes(r.Headers[j].Value)
 		}
-		rest := r.Value
-		if len(rest) > sumPiece {
-			buf = binary.AppendUvarint(buf, uint64(len(rest))+1)
-			for ; len(rest) > sumPiece; rest = rest[sumPiece:] {
-				buf = append(buf, rest[:sumPiece]...)
-				sum, summed = crc32.Update(sum, castagnoli, buf[summed:]), len(buf)
-			}
-			buf = append(buf, rest...)
-		} else {
-			buf = appendBytes(buf, rest)
-		}
-		if len(buf)-summed >= sumPiece {
-			sum, summed = crc32.Update(sum, castagnoli, buf[summed:]), len(buf)
-		}
+		e.bytes(r.Value)
 	}
-	return buf, crc32.Update(sum, castagnoli, buf[summed:])
+}
+
+func (e *frameEncoder) uvarint(v uint64) { e.n += binary.PutUvarint(e.buf[e.n:], v) }
+
+// bytes puts bytes behind their length, as bytesSize has it.
+func (e *frameEncoder) bytes(b []byte) {
+	if b == nil {
+		e.uvarint(0)
+		return
+	}
+	e.uvarint(uint64(len(b)) + 1)
+	for len(b) > sumPiece {
+		e.n += copy(e.buf[e.n:], b[:sumPiece])
+		e.sumUp()
+		b = b[sumPiece:]
+	}
+	e.n += copy(e.buf[e.n:], b)
+	if e.n-e.summed >= sumPiece {
+		e.sumUp()
+	}
+}
+
+func (e *frameEncoder) sumUp() {
+	e.sum, e.summed = crc32.Update(e.sum, castagnoli, e.buf[e.summed:e.n]), e.n
 }
 
 const errPayload = badFrame("frame payload does not decode")

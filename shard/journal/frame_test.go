@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -27,6 +28,28 @@ func anyRecords(t *rapid.T) []shard.Record {
 		}
 	}
 	return records
+}
+
+func TestFramesThatTheCommitterSumsAreThoseThatWhoAppendsSums(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var want, raw []byte
+		for i := range rapid.IntRange(1, 4).Draw(t, "frames") {
+			records := anyRecords(t)
+			size := encodedSize(records)
+			buf, sum := encodeRecords(make([]byte, 0, size), records)
+			h := frameHeader{payload: sum, kind: frameRecords, count: int64(len(records)), log: 3, base: shard.Offset(i), epoch: 1}
+			h.seal(buf)
+			want = append(want, buf...)
+			buf = encodeRaw(bytes.Repeat([]byte{0xa5}, size)[:0], records)
+			h.payload = 0
+			h.put(buf)
+			raw = append(raw, buf...)
+		}
+		sealRaw(raw)
+		if !bytes.Equal(raw, want) {
+			t.Fatalf("sealed %x, want %x", raw, want)
+		}
+	})
 }
 
 func TestFramesGiveBackWhatTheyWereMadeOf(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 
 // Small appends pass through buffers, too, where that is worth it: the frames of a share lie one behind the other in slabs that
 // are lent to the share until its batch is decided. They are taken only if they are at hand: under the log's lock nobody
-// waits, and the cache is as good.
+// waits, and the cache is as good. Their sums are left to the committer, which makes one after the other with all that it takes
+// near the processor.
 //
 // The share leaves the cache then, and is read from the journal from then on. So a log lends if
 //
@@ -54,52 +55,48 @@ func (l *logState) aheadIfCached() bool {
 
 // queueLent queues a small append in a slab of so many bytes. It returns nil if there is none at hand, or something else
 // is in the way that the ordinary way knows how to deal with.
-func (l *logState) queueLent(records []shard.Record, size int, slab int64) (*pending, error) {
-	e := l.e
-	if l.essential.Load() || int64(size) > slab || e.flusher.isFull.Load() {
+func (l *logState) queueLent(records []shard.Record, size int, slab int64) (p *pending, err error) {
+	if l.essential.Load() || int64(size) > slab || l.e.flusher.isFull.Load() {
 		return nil, nil
 	}
 	now := time.Now().UnixMilli()
 	l.mu.Lock()
-	var fresh []byte
-	if l.open == nil || cap(l.room) < size {
-		if l.followedNow() {
-			l.lends.Store(0)
-		} else {
-			fresh = e.buffers.atHand(slab, slab/2)
-		}
-		if fresh == nil {
-			l.mu.Unlock()
-			return nil, nil
-		}
-	}
-	s, err := l.join(int64(size))
-	if s == nil && err == nil {
-		if fresh == nil {
-			fresh = e.buffers.atHand(slab, slab/2)
-		}
-		if fresh != nil {
-			s, err = l.begin(int64(size))
-		}
-	}
-	var p *pending
-	if s != nil && err == nil {
-		charge := int64(0)
-		if fresh != nil {
-			s.lent, l.room, charge = append(s.lent, fresh), fresh, slab/2
-		}
-		buf, sum := encodeRecords(l.room, records)
+	s, charge, err := l.lentShare(int64(size), slab)
+	if s != nil {
+		buf := encodeRaw(l.room, records)
 		l.room = l.room[size:size]
-		p = l.add(s, buf, len(records), sum, charge, now)
-		if fresh != nil && mutant.On(mutant.ReuseSlab) {
-			e.giveBack(s)
+		p = l.add(s, buf, len(records), true, 0, charge, now)
+		if charge > 0 && mutant.On(mutant.ReuseSlab) {
+			l.e.giveBack(s)
 		}
-		fresh = nil
 	}
 	l.mu.Unlock()
-	if fresh != nil {
-		e.buffers.give(fresh)
-		e.budget.release(slab / 2)
-	}
 	return p, err
+}
+
+// lentShare returns the share that a small frame joins and that has a slab with room for it, nil if there is none, and what the
+// append is charged: the first one in a slab pays for all. The lock is held.
+func (l *logState) lentShare(size, slab int64) (s *share, charge int64, err error) {
+	if l.open != nil && int64(cap(l.room)) >= size {
+		if s, err = l.join(size); s != nil || err != nil {
+			return s, 0, err
+		}
+	}
+	if l.followedNow() {
+		l.lends.Store(0)
+		return nil, 0, nil
+	}
+	e := l.e
+	charge = slab / 2
+	fresh := e.buffers.atHand(slab, charge)
+	if fresh == nil {
+		return nil, 0, nil
+	}
+	if s, err = l.openFor(size); err != nil {
+		e.buffers.give(fresh)
+		e.budget.release(charge)
+		return nil, 0, err
+	}
+	s.lent, l.room = append(s.lent, fresh), fresh
+	return s, charge, nil
 }

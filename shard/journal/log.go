@@ -78,31 +78,35 @@ func (l *logState) errGone() error {
 }
 
 // Append implements shard.Log.
+//
+// What it calls for a small append takes little room on the stack: of a thousand writers, each of whom waits for its record, each
+// has a stack of its own, which has left the processor's near caches by the time that it is woken. To fetch it again is a good part of
+// what an append costs.
 func (l *logState) Append(ctx context.Context, records []shard.Record) shard.Pending {
 	if len(records) == 0 {
 		panic("journal: append of no records")
 	}
-	p, err := l.queue(ctx, records)
+	size := encodedSize(records)
+	err := l.e.checkSize(records, size)
+	if err == nil {
+		err = l.e.usable()
+	}
+	var p *pending
+	if slab := l.lends.Load(); err == nil && slab > 0 && size <= slabFrame {
+		p, err = l.queueLent(records, size, slab)
+	}
+	if err == nil && p == nil {
+		p, err = l.queue(ctx, records, size)
+	}
 	if err != nil {
 		return failedPending{err}
 	}
 	return p
 }
 
-func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending, error) {
+// queue queues records whose frame has so many bytes.
+func (l *logState) queue(ctx context.Context, records []shard.Record, size int) (*pending, error) {
 	e := l.e
-	size := encodedSize(records)
-	if err := e.checkSize(records, size); err != nil {
-		return nil, err
-	}
-	if err := e.usable(); err != nil {
-		return nil, err
-	}
-	if slab := l.lends.Load(); slab > 0 && size <= slabFrame {
-		if p, err := l.queueLent(records, size, slab); p != nil || err != nil {
-			return p, err
-		}
-	}
 	room, err := l.reserve(ctx, size)
 	if err != nil {
 		return nil, err
@@ -124,7 +128,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 		if buf == nil {
 			buf, sum = encodeRecords(l.slab.room(size), records)
 		}
-		p = l.add(s, buf, len(records), sum, room.charge, now)
+		p = l.add(s, buf, len(records), false, sum, room.charge, now)
 		if room.buffer != nil {
 			s.lent = append(s.lent, buf)
 			if mutant.On(mutant.ReuseUnwritten) {
@@ -143,14 +147,19 @@ func (l *logState) queue(ctx context.Context, records []shard.Record) (*pending,
 	return p, nil
 }
 
-// add adds the frame of so many records to a share that it has joined. The lock is held.
-func (l *logState) add(s *share, buf []byte, records int, sum uint32, charge, now int64) *pending {
+// add adds the frame of so many records to a share that it has joined. A raw one is left for the committer to be summed. The
+// lock is held.
+func (l *logState) add(s *share, buf []byte, records int, raw bool, sum uint32, charge, now int64) *pending {
 	h := frameHeader{
 		payload: sum, kind: frameRecords, count: int64(records), dir: l.e.journal.dir(), log: l.id,
 		base: l.next, millis: max(now, l.lastMillis), epoch: l.e.journal.epoch,
 	}
-	h.seal(buf)
-	s.add(&h, buf, charge)
+	if raw {
+		h.put(buf)
+	} else {
+		h.seal(buf)
+	}
+	s.add(&h, buf, raw, charge)
 	l.next, l.lastMillis = h.end(), h.millis
 	p := l.slab.carve(s, now)
 	*p = pending{share: s, first: h.base, millis: h.millis}

@@ -45,11 +45,12 @@ type part struct {
 	base   shard.Offset
 	millis int64 // of the first frame
 	frames []byte
+	raw    bool // the committer has to sum them
 }
 
 // add adds a frame behind the others, for which so much has been charged. buf may lie right behind the last one in the same
-// memory.
-func (s *share) add(h *frameHeader, buf []byte, charge int64) {
+// memory, and then is raw if that one is.
+func (s *share) add(h *frameHeader, buf []byte, raw bool, charge int64) {
 	s.end = h.end()
 	s.frames++
 	s.bytes += int64(len(buf))
@@ -64,7 +65,7 @@ func (s *share) add(h *frameHeader, buf []byte, charge int64) {
 	if s.parts == nil {
 		s.parts = s.part[:0]
 	}
-	s.parts = append(s.parts, part{h.base, h.millis, buf})
+	s.parts = append(s.parts, part{h.base, h.millis, buf, raw})
 }
 
 // letGo lets go of the frames: whoever has not asked for the outcome yet must not keep them.

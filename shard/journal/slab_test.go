@@ -42,7 +42,7 @@ func TestFramesOfASlabDoNotOverlapAndLieTogether(t *testing.T) {
 		size := sizes[i%len(sizes)]
 		buf := append(s.room(size), bytes.Repeat([]byte{byte(i)}, size)...)
 		want = append(want, buf...)
-		all.add(&frameHeader{base: shard.Offset(i), count: 1}, buf, 0)
+		all.add(&frameHeader{base: shard.Offset(i), count: 1}, buf, false, 0)
 	}
 	var got []byte
 	for _, p := range all.parts {
@@ -116,7 +116,7 @@ func TestAShareWithOneFrameIsOnePieceOfMemory(t *testing.T) {
 	frame := make([]byte, 100)
 	if n := testing.AllocsPerRun(100, func() {
 		s := &share{}
-		s.add(&frameHeader{count: 1}, frame, 0)
+		s.add(&frameHeader{count: 1}, frame, false, 0)
 		got = slab.carve(s, 1000)
 		got.share = s
 	}); n > 1 {
