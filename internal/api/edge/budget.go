@@ -53,7 +53,7 @@ type Reservation struct {
 	held   int64
 	since  time.Time    // when it began to be slow
 	took   time.Time    // when its client last took some of its answer; zero if that is not told
-	taken  int64        // how much of it, when that was last looked at
+	taken  int64        // how much of it, when that was last told or looked at
 	got    func() int64 // tells how much of it has come to the client; nil if nobody knows
 	seen   bool         // that has been looked at while others waited
 	waited bool         // its client has once been waited for, and then took some
@@ -123,8 +123,8 @@ func (r *Reservation) Slow(cut func()) {
 	}
 }
 
-// Took says that the client of a request that is slow has taken some of its answer, or is about to begin.
-func (r *Reservation) Took() {
+// Took says that the client of a request that is slow has taken so many bytes of its answer, or is about to begin.
+func (r *Reservation) Took(bytes int) {
 	b := r.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,6 +135,8 @@ func (r *Reservation) Took() {
 	r.took = now
 	if r.got != nil {
 		r.taken = r.got()
+	} else {
+		r.taken += int64(bytes)
 	}
 }
 
@@ -331,7 +333,7 @@ func (r *Reservation) stands(now time.Time) bool {
 	}
 }
 
-// rate is how many bytes a second the client takes; 0 if nobody knows.
+// rate is how many bytes a second the client takes, or the system's buffers for it; 0 if that is not told.
 func (r *Reservation) rate(now time.Time) float64 {
 	return float64(r.taken) / max(r.slowFor(now), pressInterval).Seconds()
 }

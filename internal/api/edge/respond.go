@@ -99,19 +99,20 @@ type teller interface {
 // piece is how much of a large answer is sent at a time.
 const piece = 256 << 10
 
-// writeLarge sends a response in pieces, and tells when the client is about to be sent the first one, and has taken one.
-func (h *Handler) writeLarge(w http.ResponseWriter, i *ids, contentType string, body []byte, took func()) {
+// writeLarge sends a response in pieces, and tells when the client is about to be sent the first one, and how much it has
+// taken with each.
+func (h *Handler) writeLarge(w http.ResponseWriter, i *ids, contentType string, body []byte, took func(bytes int)) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.bodyTimeout))
 	if _, ok := w.(answerer); ok {
 		i.put(w.Header())
 	}
-	took()
+	took(0)
 	h.writeHeader(w, http.StatusOK, contentType, len(body))
 	for part := range slices.Chunk(body, piece) {
 		if _, err := w.Write(part); err != nil {
 			return
 		}
-		took()
+		took(len(part))
 	}
 }
 

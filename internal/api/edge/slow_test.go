@@ -232,16 +232,16 @@ func TestWaitingForMemoryIsNotBeingSlow(t *testing.T) {
 	})
 }
 
-// sends has a client that takes some of its answer now and then, until the test is about to end.
-func sends(t *testing.T, r *Reservation) {
-	r.Took()
+// sends has a client that takes so much of its answer twice a second, until the test is about to end.
+func sends(t *testing.T, r *Reservation, bytes int) {
+	r.Took(0)
 	done := make(chan struct{})
 	var taking sync.WaitGroup
 	taking.Go(func() {
 		for {
 			select {
 			case <-time.After(shortPatience / 2):
-				r.Took()
+				r.Took(bytes)
 			case <-done:
 				return
 			}
@@ -260,11 +260,11 @@ func TestWhoTakesNothingIsCutOffSoonAndBeforeWhoTakesSlowly(t *testing.T) {
 		slowly, nothing, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
 		grow(t, &slowly, 60)
 		slowly.Slow(func() { cut = append(cut, "who takes slowly") })
-		sends(t, &slowly)
+		sends(t, &slowly, piece)
 		time.Sleep(2 * patience)
 		grow(t, &nothing, 40)
 		nothing.Slow(func() { cut = append(cut, "who takes nothing"); go nothing.Release() })
-		nothing.Took()
+		nothing.Took(0)
 		grow(t, &overdraws, 10)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
@@ -283,7 +283,7 @@ func TestWhoTakesSlowlyIsCutOffWhenNobodyElseIsServed(t *testing.T) {
 		slowly, overdraws, waits := b.Open(), b.Open(), b.Open()
 		grow(t, &slowly, 60)
 		slowly.Slow(func() { go slowly.Release() })
-		sends(t, &slowly)
+		sends(t, &slowly, piece)
 		time.Sleep(2 * patience)
 		grow(t, &overdraws, 90)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
@@ -304,9 +304,9 @@ func TestWhoHasTakenSomeMayStandStillForAWhile(t *testing.T) {
 		stands, overdraws, waits := b.Open(), b.Open(), b.Open()
 		grow(t, &stands, 60)
 		stands.Slow(func() { t.Error("cut off") })
-		stands.Took()
+		stands.Took(0)
 		time.Sleep(2 * noticeable)
-		stands.Took()
+		stands.Took(0)
 		grow(t, &overdraws, 90)
 		ctx, cancel := context.WithTimeout(t.Context(), patience-pressInterval)
 		defer cancel()
@@ -359,8 +359,8 @@ func TestWhoGetsSomeOfItsAnswerDoesNotStandThoughItsConnectionHasNoRoom(t *testi
 		stands.Slow(func() { cut = append(cut, "who gets none"); go stands.Release() })
 		gets.Watch(got.Load)
 		stands.Watch(func() int64 { return 1000 })
-		gets.Took()
-		stands.Took()
+		gets.Took(0)
+		stands.Took(0)
 		done := make(chan struct{})
 		var line sync.WaitGroup
 		line.Go(func() {
@@ -400,8 +400,29 @@ func TestOfThoseWhoTakeSlowlyTheSlowestIsCutOffFirst(t *testing.T) {
 		start := time.Now()
 		steady.Watch(func() int64 { return int64(time.Since(start) / time.Microsecond) })
 		trickle.Watch(func() int64 { return int64(time.Since(start) / time.Millisecond) })
-		steady.Took()
-		trickle.Took()
+		steady.Took(0)
+		trickle.Took(0)
+		grow(t, &overdraws, 20)
+		grow(t, &waits, 5)
+		if len(cut) != 1 || cut[0] != "trickle" {
+			t.Errorf("cut off: %q", cut)
+		}
+	})
+}
+
+func TestTheSlowestIsCutOffFirstThoughOnlyWhatTheConnectionTookIsToldOfTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		var cut []string
+		trickle, steady, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
+		grow(t, &steady, 55)
+		grow(t, &trickle, 40)
+		steady.Slow(func() { cut = append(cut, "steady"); go steady.Release() })
+		trickle.Slow(func() { cut = append(cut, "trickle"); go trickle.Release() })
+		sends(t, &steady, piece)
+		start := time.Now()
+		trickle.Watch(func() int64 { return int64(time.Since(start) / (time.Second / 4)) })
+		trickle.Took(0)
 		grow(t, &overdraws, 20)
 		grow(t, &waits, 5)
 		if len(cut) != 1 || cut[0] != "trickle" {
