@@ -393,7 +393,7 @@ func (b *Budget) grant(r *Reservation, bytes int64) bool {
 }
 
 // longest is the place in the queue of the one that has waited longest: of those that hold something if there are any, and
-// every other time of all.
+// when it is the turn of the others, of all.
 func (b *Budget) longest() (at int) {
 	holding, of := -1, &b.queue[0].since
 	for i, w := range b.queue {
@@ -404,7 +404,7 @@ func (b *Budget) longest() (at int) {
 			holding = i
 		}
 	}
-	if b.turn = !b.turn; b.turn && holding >= 0 {
+	if !b.turn && holding >= 0 {
 		return holding
 	}
 	return at
@@ -416,6 +416,7 @@ func (b *Budget) serve() {
 		at := 0
 		if b.overdraw == nil && b.used+b.queue[0].bytes > b.limit {
 			at = b.longest()
+			b.turn = !b.turn
 		}
 		w := b.queue[at]
 		r := w.reservation
