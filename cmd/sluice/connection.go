@@ -48,8 +48,8 @@ func (c *connection) explain(err error) error {
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && refused.Code == http.StatusText(http.StatusNotFound):
 		return fmt.Errorf("no service of Sluice's answers at %s (is it the address of its health and metrics?): %w", c.address(), err)
 	case errors.As(err, &refused) && refused.Code == "ResourceNotFoundException":
-		return fmt.Errorf("%w There is none in the region %s of %s; make it with \"aws kinesis create-stream\", or name another region with --region",
-			err, c.where(), c.address())
+		return fmt.Errorf("%w There is none in the region %s of %s; "+
+			"make it with \"aws kinesis create-stream\", or name another region with --region", err, c.where(), c.address())
 	}
 	return err
 }
