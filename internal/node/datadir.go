@@ -75,7 +75,7 @@ func checkDataDir(fsys vfs.FS, dir string, inKafka bool) error {
 	for _, name := range names {
 		switch {
 		case name == "lost+found" || strings.HasPrefix(name, "."): // of a new file system, of version control and the like
-		case journal.Owns(name) || slices.Contains(besideLog, name):
+		case ours(name):
 		case isDataDir(fsys, filepath.Join(dir, name)): // the demo's is in that of serve
 		default:
 			strange = append(strange, name)
@@ -88,9 +88,14 @@ func checkDataDir(fsys vfs.FS, dir string, inKafka bool) error {
 		absolute(dir), some(strange), otherDir)
 }
 
+// ours tells whether a name in a data directory is one that Sluice gives.
+func ours(name string) bool { return journal.Owns(name) || slices.Contains(besideLog, name) }
+
+// isDataDir tells whether there is a log in a directory, or nothing that is not Sluice's: so is one whose log is in Kafka, or
+// that was made just before a crash.
 func isDataDir(fsys vfs.FS, dir string) bool {
 	names, err := fsys.List(dir)
-	return err == nil && journal.Begun(names)
+	return err == nil && (journal.Begun(names) || !slices.ContainsFunc(names, func(name string) bool { return !ours(name) }))
 }
 
 // some names a few of many.

@@ -35,6 +35,7 @@ func TestADirectoryWithSomebodyElsesFilesIsRefusedAndLeftAsItWas(t *testing.T) {
 		"one file":               {[]string{"notes.txt"}, []string{"notes.txt"}},
 		"many":                   {[]string{"a", "b", "c", "d", "e"}, []string{"a, b, c and 2 more"}},
 		"beside what is allowed": {[]string{".gitignore", "lost+found/", "buckets/", "main.go"}, []string{"but main.go;"}},
+		"a folder of another's":  {[]string{"demo/LOCK", "demo/CURRENT"}, []string{"but demo;"}},
 		"another store's":        {[]string{"LOCK", "CURRENT"}, []string{"CURRENT"}},
 		"a folder named journal": {[]string{"journal/monday.md"}, []string{"journal/monday.md", "FORMAT"}},
 		"a folder named meta":    {[]string{"photos/1.jpg", "meta/index.html"}, []string{"meta/index.html", "FORMAT"}},
@@ -68,6 +69,20 @@ func TestADirectoryWithNothingButWhatIsAlwaysThereIsNew(t *testing.T) {
 	fill(t, config.Data, "lost+found/", ".gitignore", ".snapshot/hourly/", "buckets/archive/object", "spool/", "tls/", "LOCK",
 		"demo/FORMAT", "journal/", "meta/")
 	start(t, config, nil)
+}
+
+func TestADirectoryInWhichADemoHasNoLogIsNew(t *testing.T) {
+	for name, files := range map[string][]string{
+		"its log is in Kafka":      {"demo/LOCK", "demo/buckets/clickstream/object", "demo/spool/"},
+		"it ended before its log":  {"demo/LOCK"},
+		"it ended before its lock": {"demo/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := testConfig(t)
+			fill(t, config.Data, files...)
+			start(t, config, nil)
+		})
+	}
 }
 
 func TestWhatSomebodyPutsIntoADataDirectoryLaterIsNoMatter(t *testing.T) {
