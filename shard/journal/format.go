@@ -100,15 +100,21 @@ func encodeFormat(id uint64) []byte {
 	return fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, id)
 }
 
-// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes.
+// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes; hidden files stay.
 func (e *Engine) initialize() error {
 	fsys := e.opts.FS
 	if err := e.checkUnused(); err != nil {
 		return err
 	}
 	for _, dir := range []string{journalDir, metaDir, shardsDir} {
-		if err := removeDir(fsys, e.path(dir)); err != nil {
+		names, err := e.visible(dir)
+		if err != nil {
 			return err
+		}
+		for _, name := range names {
+			if err := removeIfThere(fsys, e.path(path.Join(dir, name))); err != nil {
+				return err
+			}
 		}
 		if err := fsys.MkdirAll(e.path(dir)); err != nil {
 			return err
@@ -148,15 +154,15 @@ func (e *Engine) checkUnused() error {
 	used := func(name string) error {
 		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
 	}
-	names, err := e.opts.FS.List(e.path(shardsDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	names, err := e.visible(shardsDir)
+	if err != nil {
 		return err
 	}
 	if len(names) > 0 {
 		return used(path.Join(shardsDir, names[0]))
 	}
-	inJournal, err := e.opts.FS.List(e.path(journalDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	inJournal, err := e.visible(journalDir)
+	if err != nil {
 		return err
 	}
 	for _, name := range inJournal {
@@ -167,8 +173,8 @@ func (e *Engine) checkUnused() error {
 			return used(name)
 		}
 	}
-	inMeta, err := e.opts.FS.List(e.path(metaDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	inMeta, err := e.visible(metaDir)
+	if err != nil {
 		return err
 	}
 	if err := e.checkNames(journalDir, inJournal, isJournalName); err != nil {
@@ -176,6 +182,18 @@ func (e *Engine) checkUnused() error {
 	}
 	return e.checkNames(metaDir, inMeta, isMetaName)
 }
+
+// visible lists one of the engine's directories, if it is there, without what file systems, desktops and version control hide
+// in any.
+func (e *Engine) visible(dir string) ([]string, error) {
+	names, err := e.opts.FS.List(e.path(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return slices.DeleteFunc(names, hidden), err
+}
+
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // holdsBatch tells whether a file begins with a batch, of whatever version.
 func (e *Engine) holdsBatch(name string) (bool, error) {
