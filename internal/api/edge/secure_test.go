@@ -14,10 +14,13 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-462d9463/sluice/internal/api/lane"
 )
 
 // secured is a server that says which protocol it was spoken to, over TLS.
@@ -206,5 +209,66 @@ func TestWhoDoesNotFinishTheHandshakeIsCutOff(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
+	}
+}
+
+func TestHowMuchOfAnAnswerHasComeIsToldThroughTLS(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the system does not tell")
+	}
+	pair, certificate := newCertificate(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const length = 32 << 20
+	writers := make(chan teller, 1)
+	server := lane.New(NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		told, ok := w.(teller)
+		if !ok || !told.Tells() {
+			t.Error("it does not tell")
+			return
+		}
+		writers <- told
+		w.Header().Set("Content-Length", fmt.Sprint(length))
+		for range length / piece {
+			if _, err := w.Write(make([]byte, piece)); err != nil {
+				return
+			}
+		}
+	})), Prompt)
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(Secure(listener, config, false, slog.New(slog.DiscardHandler)))
+	}()
+	defer func() { <-served }()
+	defer func() { _ = server.Close() }()
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	conn, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const request = "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: Kinesis_20131202.GetRecords\r\nContent-Length: 0\r\n\r\n"
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(conn)
+	if _, err := in.Peek(1); err != nil { // the handler has run, and told what it should
+		t.Fatal(err)
+	}
+	w := <-writers
+	const taken = length / 2
+	if _, err := io.CopyN(io.Discard, in, taken); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); w.Got() < taken*9/10; { // what is confirmed late, and TLS's own bytes
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes have come, and %d were read", w.Got(), taken)
+		}
+		<-time.After(time.Millisecond)
 	}
 }
