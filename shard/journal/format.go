@@ -100,21 +100,15 @@ func encodeFormat(id uint64) []byte {
 	return fmt.Appendf(nil, "sluice-journal %d\nid %016x\n", formatVersion, id)
 }
 
-// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes; hidden files stay.
+// initialize makes a new directory. Whatever a crash left of an earlier attempt holds nothing, and goes.
 func (e *Engine) initialize() error {
 	fsys := e.opts.FS
 	if err := e.checkUnused(); err != nil {
 		return err
 	}
 	for _, dir := range []string{journalDir, metaDir, shardsDir} {
-		names, err := e.visible(dir)
-		if err != nil {
+		if err := removeDir(fsys, e.path(dir)); err != nil {
 			return err
-		}
-		for _, name := range names {
-			if err := removeIfThere(fsys, e.path(path.Join(dir, name))); err != nil {
-				return err
-			}
 		}
 		if err := fsys.MkdirAll(e.path(dir)); err != nil {
 			return err
@@ -154,15 +148,15 @@ func (e *Engine) checkUnused() error {
 	used := func(name string) error {
 		return e.corrupt(formatName, 0, "the file is missing, but %s is there", e.path(name))
 	}
-	names, err := e.visible(shardsDir)
-	if err != nil {
+	names, err := e.opts.FS.List(e.path(shardsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if len(names) > 0 {
 		return used(path.Join(shardsDir, names[0]))
 	}
-	inJournal, err := e.visible(journalDir)
-	if err != nil {
+	inJournal, err := e.opts.FS.List(e.path(journalDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, name := range inJournal {
@@ -173,8 +167,8 @@ func (e *Engine) checkUnused() error {
 			return used(name)
 		}
 	}
-	inMeta, err := e.visible(metaDir)
-	if err != nil {
+	inMeta, err := e.opts.FS.List(e.path(metaDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := e.checkNames(journalDir, inJournal, isJournalName); err != nil {
@@ -182,18 +176,6 @@ func (e *Engine) checkUnused() error {
 	}
 	return e.checkNames(metaDir, inMeta, isMetaName)
 }
-
-// visible lists one of the engine's directories, if it is there, without what file systems, desktops and version control hide
-// in any.
-func (e *Engine) visible(dir string) ([]string, error) {
-	names, err := e.opts.FS.List(e.path(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return slices.DeleteFunc(names, hidden), err
-}
-
-func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // holdsBatch tells whether a file begins with a batch, of whatever version.
 func (e *Engine) holdsBatch(name string) (bool, error) {

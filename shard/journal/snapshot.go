@@ -245,7 +245,7 @@ func listSnapshots(fs vfs.FS, dir string) ([]uint64, error) {
 	for _, name := range names {
 		if n, ok := parseSnapshotName(name); ok {
 			numbers = append(numbers, n)
-		} else if strings.HasSuffix(name, tmpSuffix) && !hidden(name) {
+		} else if strings.HasSuffix(name, tmpSuffix) {
 			if err := removeIfThere(fs, path.Join(dir, metaDir, name)); err != nil {
 				return nil, err
 			}

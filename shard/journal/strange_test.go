@@ -43,28 +43,6 @@ func TestFilesOfSomebodyElseAreNotTakenForWhatACrashHasLeft(t *testing.T) {
 	}
 }
 
-func TestHiddenFilesAreNoMatterAndStay(t *testing.T) {
-	mem := vfs.NewMem()
-	names := []string{"journal/.keep", "journal/.nfs00000001", "meta/.DS_Store", "meta/.notes.tmp", "shards/.keep"}
-	for _, name := range names {
-		makeFile(t, mem, "/data/"+name)
-	}
-	for range 2 { // it is made, and found
-		e, err := openTiny(mem)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			if _, err := mem.Stat("/data/" + name); err != nil {
-				t.Errorf("it is gone: %v", err)
-			}
-		}
-	}
-}
-
 func TestWhatACrashHasLeftOfADirectoryIsMadeAnew(t *testing.T) {
 	mem := vfs.NewMem()
 	for _, name := range []string{"journal/0000.j", "journal/0000.j.tmp", "journal/mark", "journal/mark.tmp",
