@@ -227,6 +227,7 @@ func TestHowMuchOfAnAnswerHasComeIsToldThroughTLS(t *testing.T) {
 		told, ok := w.(teller)
 		if !ok || !told.Tells() {
 			t.Error("it does not tell")
+			close(writers)
 			return
 		}
 		writers <- told
@@ -260,7 +261,10 @@ func TestHowMuchOfAnAnswerHasComeIsToldThroughTLS(t *testing.T) {
 	if _, err := in.Peek(1); err != nil { // the handler has run, and told what it should
 		t.Fatal(err)
 	}
-	w := <-writers
+	w, ok := <-writers
+	if !ok {
+		return
+	}
 	const taken = length / 2
 	if _, err := io.CopyN(io.Discard, in, taken); err != nil {
 		t.Fatal(err)
