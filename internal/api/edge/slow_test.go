@@ -388,45 +388,44 @@ func TestWhoGetsSomeOfItsAnswerDoesNotStandThoughItsConnectionHasNoRoom(t *testi
 	})
 }
 
+// trickleGoes has two clients take their answers, one of them much more slowly than the other, and checks that it is the one that is
+// cut off for others.
+func trickleGoes(t *testing.T, take func(trickle, steady *Reservation)) {
+	t.Helper()
+	b := NewBudget(100)
+	var cut []string
+	trickle, steady, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
+	grow(t, &steady, 55)
+	grow(t, &trickle, 40)
+	steady.Slow(func() { cut = append(cut, "steady"); go steady.Release() })
+	trickle.Slow(func() { cut = append(cut, "trickle"); go trickle.Release() })
+	take(&trickle, &steady)
+	grow(t, &overdraws, 20)
+	grow(t, &waits, 5)
+	if len(cut) != 1 || cut[0] != "trickle" {
+		t.Errorf("cut off: %q", cut)
+	}
+}
+
 func TestOfThoseWhoTakeSlowlyTheSlowestIsCutOffFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(100)
-		var cut []string
-		trickle, steady, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
-		grow(t, &steady, 55)
-		grow(t, &trickle, 40)
-		steady.Slow(func() { cut = append(cut, "steady") })
-		trickle.Slow(func() { cut = append(cut, "trickle"); go trickle.Release() })
-		start := time.Now()
-		steady.Watch(func() int64 { return int64(time.Since(start) / time.Microsecond) })
-		trickle.Watch(func() int64 { return int64(time.Since(start) / time.Millisecond) })
-		steady.Took(0)
-		trickle.Took(0)
-		grow(t, &overdraws, 20)
-		grow(t, &waits, 5)
-		if len(cut) != 1 || cut[0] != "trickle" {
-			t.Errorf("cut off: %q", cut)
-		}
+		trickleGoes(t, func(trickle, steady *Reservation) {
+			start := time.Now()
+			steady.Watch(func() int64 { return int64(time.Since(start) / time.Microsecond) })
+			trickle.Watch(func() int64 { return int64(time.Since(start) / time.Millisecond) })
+			steady.Took(0)
+			trickle.Took(0)
+		})
 	})
 }
 
 func TestTheSlowestIsCutOffFirstThoughOnlyWhatTheConnectionTookIsToldOfTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(100)
-		var cut []string
-		trickle, steady, overdraws, waits := b.Open(), b.Open(), b.Open(), b.Open()
-		grow(t, &steady, 55)
-		grow(t, &trickle, 40)
-		steady.Slow(func() { cut = append(cut, "steady"); go steady.Release() })
-		trickle.Slow(func() { cut = append(cut, "trickle"); go trickle.Release() })
-		sends(t, &steady, piece)
-		start := time.Now()
-		trickle.Watch(func() int64 { return int64(time.Since(start) / (time.Second / 4)) })
-		trickle.Took(0)
-		grow(t, &overdraws, 20)
-		grow(t, &waits, 5)
-		if len(cut) != 1 || cut[0] != "trickle" {
-			t.Errorf("cut off: %q", cut)
-		}
+		trickleGoes(t, func(trickle, steady *Reservation) {
+			sends(t, steady, piece)
+			start := time.Now()
+			trickle.Watch(func() int64 { return int64(time.Since(start) / (time.Second / 4)) })
+			trickle.Took(0)
+		})
 	})
 }
