@@ -75,7 +75,7 @@ func (b *batch) close() {
 }
 
 // wait waits for done, or until ctx has ended, but not if it is done already. That ctx has ended is seen when the batch has become
-// glanceAfter old: to look sooner would bring more into the processor's caches than all the rest.
+// glanceAfter old: a look at a context takes memory that is seldom in the processor's caches, and most would look for nothing.
 func (b *batch) wait(ctx context.Context) error {
 	<-b.glance
 	select {
