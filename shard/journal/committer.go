@@ -53,7 +53,18 @@ func (c *committer) run() {
 	c.idle = time.NewTimer(markAfter)
 	defer c.idle.Stop()
 	begun := time.Now()
-	c.back = gatherer{queued: c.e.queue.bytes, yield: c.e.opts.yield, since: func() time.Duration { return time.Since(begun) }}
+	patience := time.NewTimer(0)
+	defer patience.Stop()
+	c.back = gatherer{
+		queued: c.e.queue.bytes,
+		yield:  c.e.opts.yield,
+		await: func(want int64, most time.Duration) {
+			patience.Reset(most)
+			c.e.queue.await(want, patience.C)
+			patience.Stop()
+		},
+		since: func() time.Duration { return time.Since(begun) },
+	}
 	for {
 		c.back.gather()
 		b, open := c.e.queue.take(c.idle.C)

@@ -11,28 +11,40 @@ import "time"
 // commit takes, gatherMost at most, has passed. When they do not, as those who are at the other end of a network do not,
 // the next attempts are left out: two, then six, fourteen, up to gatherPause of them, and fewer again with each time that they
 // did. Where they come back now and then this grows, where they mostly do it does not.
+//
+// Among so many who want to run that the committer would get its turn again much later than it should, it waits for the bytes
+// instead: for as long as a commit takes, crowdMost at most, since no processor is idle meanwhile and fewer commits leave more
+// of them to the writers. There it is enough that half of what was missing has come, and one failure is soon forgotten.
+//
+// Nobody is waited for once there is so much in the queue that it takes the disk longer to take it in than to sync.
 const (
 	gatherMost   = 100 * time.Microsecond
 	gatherYields = 1 << 10 // so many take longer, unless the clock stands still, as a test's may
 	gatherPause  = 256
+	gatherBytes  = 128 << 10
+	crowdYield   = 20 * time.Microsecond // a yield that takes longer has let many run
+	crowdMost    = 300 * time.Microsecond
 )
 
 // gatherer waits for those who have just been woken. It belongs to the committer's goroutine.
 type gatherer struct {
-	queued func() int64 // bytes in the queue
-	yield  func()       // lets others run
+	queued func() int64                         // bytes in the queue
+	yield  func()                               // lets others run
+	await  func(want int64, most time.Duration) // waits until there are so many bytes in the queue, or for so long
 	since  func() time.Duration
 
-	want   int64         // bytes in the queue, with those that have come back; 0: nobody is waited for
+	had    int64         // bytes in the queue when nobody had been woken yet
+	want   int64         // with those that have come back; 0: nobody is waited for
 	commit time.Duration // that one takes, in the mean of the last ones
 	left   int           // attempts to be left out
 	pause  int           // how many the next failure is to leave out, before it is doubled
+	crowd  bool          // many want to run
 }
 
 // committed takes note of a batch that has become durable, and of the bytes in the queue when nobody had been woken yet.
 func (g *gatherer) committed(frames uint32, bytes, queued int64, took time.Duration) {
-	if frames > 1 {
-		g.want = queued + bytes*7/8
+	if want := min(queued+bytes*7/8, gatherBytes); frames > 1 && want > queued {
+		g.had, g.want = queued, want
 	}
 	g.commit += (took - g.commit) / 8
 }
@@ -48,17 +60,38 @@ func (g *gatherer) gather() {
 		g.left--
 		return
 	}
-	begun := g.since()
-	for range gatherYields {
-		g.yield()
-		if g.queued() >= want {
+	if g.comeBack(want) {
+		if g.crowd {
+			g.pause /= 2
+		} else {
 			g.pause -= min(g.pause, 1+g.pause/8)
-			return
 		}
-		if g.since()-begun >= min(g.commit/2, gatherMost) {
-			break
-		}
+		return
 	}
 	g.pause = min(2*g.pause+2, gatherPause)
 	g.left = g.pause
+}
+
+// comeBack waits until so many bytes are in the queue, and tells whether it was worth it.
+func (g *gatherer) comeBack(want int64) bool {
+	begun := g.since()
+	last := begun
+	for yields := 1; !g.crowd; yields++ {
+		g.yield()
+		now := g.since()
+		g.crowd = now-last >= crowdYield
+		if g.queued() >= want {
+			return true
+		}
+		if !g.crowd && (now-begun >= min(g.commit/2, gatherMost) || yields == gatherYields) {
+			return false
+		}
+		last = now
+	}
+	most := min(g.commit, crowdMost)
+	g.await(want, most)
+	if took := g.since() - begun; took >= 2*most {
+		g.crowd = false // timers come late when nobody wants to run
+	}
+	return g.queued()-g.had >= (want-g.had)/2
 }

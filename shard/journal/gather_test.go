@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,13 +12,19 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// awakening is a scheduler in which every yield takes a while and lets some of the bytes that were woken come back.
+// awakening is a scheduler in which every yield takes a while and lets some of the bytes that were woken come back, and so does
+// every time that the bytes are awaited.
 type awakening struct {
 	now    time.Duration
 	stands bool // the clock
 	queued int64
 	yields int
-	each   int64 // bytes that a yield brings back
+	each   int64         // bytes that a yield brings back
+	takes  time.Duration // a yield
+	awaits int
+	most   time.Duration // of the last await
+	comes  int64         // bytes that an await brings back
+	late   time.Duration // that its end comes
 }
 
 func (a *awakening) gatherer() *gatherer {
@@ -27,9 +34,17 @@ func (a *awakening) gatherer() *gatherer {
 		yield: func() {
 			a.yields++
 			if !a.stands {
-				a.now += 10 * time.Microsecond
+				a.now += cmp.Or(a.takes, 10*time.Microsecond)
 			}
 			a.queued += a.each
+		},
+		await: func(want int64, most time.Duration) {
+			a.awaits++
+			a.most = most
+			a.queued += a.comes
+			if a.queued < want {
+				a.now += most + a.late
+			}
 		},
 	}
 }
@@ -38,6 +53,7 @@ func (a *awakening) gatherer() *gatherer {
 // of each.
 func (a *awakening) commits(g *gatherer, frames uint32, took time.Duration, n int) (yields []int) {
 	for range n {
+		a.queued = 0
 		g.committed(frames, 1000, a.queued, took)
 		a.yields = 0
 		g.gather()
@@ -126,6 +142,120 @@ func TestALonelyWriterIsNotWaitedFor(t *testing.T) {
 			t.Errorf("%d yields after a batch with one frame", n)
 		}
 	}
+}
+
+func TestAmongManyTheBytesAreAwaitedAsLongAsACommitTakes(t *testing.T) {
+	for _, c := range []struct{ commit, want time.Duration }{{200 * time.Microsecond, 200 * time.Microsecond}, {time.Second, crowdMost}} {
+		a := &awakening{takes: crowdYield, comes: 500}
+		g := a.gatherer()
+		g.commit = c.commit
+		yields := a.commits(g, 2, c.commit, 100)
+		if yields[0] != 1 || yields[1] != 0 || a.awaits != 100 || a.most != c.want {
+			t.Errorf("%d, %d yields, %d waits, the last for %v of %v", yields[0], yields[1], a.awaits, a.most, c.want)
+		}
+	}
+}
+
+func TestAmongManyWhoDoNotComeBackTheyAreSeldomAwaited(t *testing.T) {
+	a := &awakening{takes: crowdYield, comes: 400}
+	g := a.gatherer()
+	g.commit = time.Millisecond
+	a.commits(g, 2, g.commit, 2000)
+	if a.awaits == 0 || a.awaits > 15 {
+		t.Errorf("%d waits in 2,000 commits", a.awaits)
+	}
+	a.comes, a.awaits = 1000, 0
+	a.commits(g, 2, g.commit, gatherPause+100)
+	if a.awaits < 100 {
+		t.Errorf("%d waits in 100 commits after they come back again", a.awaits)
+	}
+}
+
+func TestAmongManyOfWhomSomeAreLateTheyAreAwaitedMostly(t *testing.T) {
+	a := &awakening{takes: crowdYield}
+	g := a.gatherer()
+	g.commit = time.Millisecond
+	for i := range 2000 {
+		a.comes = 1000
+		if i%10 == 0 {
+			a.comes = 0
+		}
+		a.commits(g, 2, g.commit, 1)
+	}
+	if a.awaits < 1500 {
+		t.Errorf("%d waits in 2,000 commits", a.awaits)
+	}
+}
+
+// Timers come late when no goroutine wants to run.
+func TestWhereNobodyWantsToRunTheBytesAreAwaitedOnce(t *testing.T) {
+	a := &awakening{takes: crowdYield, late: time.Millisecond}
+	g := a.gatherer()
+	g.commit = 200 * time.Microsecond
+	a.commits(g, 2, g.commit, 1)
+	a.takes = 0
+	a.commits(g, 2, g.commit, 2000)
+	if a.awaits != 1 {
+		t.Errorf("%d waits", a.awaits)
+	}
+}
+
+func TestALongBatchIsNotWaitedFor(t *testing.T) {
+	a := &awakening{each: 1 << 20}
+	g := a.gatherer()
+	g.committed(1000, 1<<20, gatherBytes, time.Millisecond)
+	if g.gather(); a.yields != 0 {
+		t.Errorf("%d yields with %d bytes in the queue", a.yields, gatherBytes)
+	}
+	g.committed(1000, 1<<20, gatherBytes-1, time.Millisecond)
+	if g.gather(); a.yields != 1 {
+		t.Errorf("%d yields for the last byte", a.yields)
+	}
+}
+
+func TestTheCommitterIsToldWhenAsMuchIsQueuedAsItAwaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newCommitQueue(4 << 10)
+		push := func(n int) {
+			if err := q.push(&queuedChange{frame: make([]byte, n)}); err != nil {
+				t.Error(err)
+			}
+		}
+		await := func(want int64) time.Duration {
+			begun := time.Now()
+			most := time.NewTimer(time.Second)
+			defer most.Stop()
+			q.await(want, most.C)
+			return time.Since(begun)
+		}
+		later := func(n int) { time.AfterFunc(time.Millisecond, func() { push(n) }) }
+
+		if d := await(100); d != time.Second {
+			t.Errorf("with nothing queued it waited for %v", d)
+		}
+		later(100)
+		if d := await(100); d != time.Millisecond {
+			t.Errorf("for the first bytes it waited for %v", d)
+		}
+		later(100)
+		if d := await(250); d != time.Millisecond {
+			t.Errorf("for more in the same batch it waited for %v", d)
+		}
+		later(1)
+		if d := await(1000); d != time.Second {
+			t.Errorf("for more than came it waited for %v", d)
+		}
+		if d := await(200); d != 0 {
+			t.Errorf("for what was there it waited for %v", d)
+		}
+		later(4 << 10) // does not fit into the same batch
+		if d := await(1 << 20); d != time.Millisecond {
+			t.Errorf("with a full batch it waited for %v", d)
+		}
+		if d := await(1 << 20); d != 0 {
+			t.Errorf("with a batch that was full already it waited for %v", d)
+		}
+	})
 }
 
 func TestTheCommitterLetsThoseRunWhomItHasWoken(t *testing.T) {

@@ -18,7 +18,9 @@ type batch struct {
 	shares  []*share // nil when done: who keeps a share must not keep all
 	changes []*queuedChange
 	bytes   atomic.Int64
+	want    atomic.Int64 // how many bytes the committer awaits; 0: it does not
 	limit   int64
+	enough  chan struct{} // the queue's
 	records bool          // some are ordinary records; known when it is closed
 	done    chan struct{} // closed when the outcome of all is known, or it was moved to another batch
 
@@ -59,6 +61,9 @@ func (b *batch) take(n int64) bool {
 			return false
 		}
 		if b.bytes.CompareAndSwap(have, have+n) {
+			if want := b.want.Load(); have < want && have+n >= want {
+				signal(b.enough)
+			}
 			return true
 		}
 	}
@@ -105,8 +110,10 @@ type commitQueue struct {
 	later   []*queuedChange // nobody waits for them: they go with the next batch, or when there has been none for a while
 	quiet   bool            // that has been so since the last batch
 	spare   []*share        // empty, for the next batch
+	want    int64           // bytes that the committer awaits in the next batch
 	taking  sync.Mutex      // held while records are taken back: for so long full stays set, and no log becomes essential
 	ready   chan struct{}
+	enough  chan struct{} // tells a waiting committer that there are as many bytes as it awaits
 	changed chan struct{} // tells a waiting committer that err or full was set
 
 	// Written under mu.
@@ -116,7 +123,7 @@ type commitQueue struct {
 }
 
 func newCommitQueue(limit int64) *commitQueue {
-	return &commitQueue{limit: limit, ready: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	return &commitQueue{limit: limit, ready: make(chan struct{}, 1), enough: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 }
 
 // refuses returns why nothing is taken, nor ordinary records if that is what it is about.
@@ -145,13 +152,44 @@ func (q *commitQueue) youngest(size int64) *batch {
 		return q.batches[n-1]
 	}
 	b := newBatch(q.limit)
+	b.enough = q.enough
+	b.want.Store(q.want)
 	b.take(size)
 	b.shares, q.spare = q.spare, nil
 	q.batches = append(q.batches, b)
 	if len(q.batches) == 1 {
 		signal(q.ready)
+	} else {
+		signal(q.enough) // the first is full
 	}
 	return b
+}
+
+// await waits until so many bytes are queued, in one batch, or a batch is full, but not for longer than most.
+func (q *commitQueue) await(want int64, most <-chan time.Time) {
+	if !q.awaits(want) {
+		return
+	}
+	select {
+	case <-q.enough:
+	case <-most:
+	}
+	q.awaits(0)
+}
+
+// awaits sets how many bytes the committer waits for, and tells whether they are still missing.
+func (q *commitQueue) awaits(want int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	select {
+	case <-q.enough: // of an earlier time
+	default:
+	}
+	if q.want = want; len(q.batches) == 0 {
+		return true
+	}
+	q.batches[0].want.Store(want)
+	return len(q.batches) == 1 && q.batches[0].bytes.Load() < want
 }
 
 // join queues a share for a frame of so many bytes. The caller holds the log's lock.
