@@ -135,6 +135,11 @@ func worked(s *stage, name string, task worker.Task) contestant {
 			return measurement{}, err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(task.Dir)) }()
+		if s.memory != nil {
+			if err := s.memory.Fill(ctx); err != nil {
+				return measurement{}, fmt.Errorf("filling the page cache: %w", err)
+			}
+		}
 		result, err := worker.Run(ctx, task)
 		return workMeasurement(result), err
 	}}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+
+	"github.com/seed-462d9463/sluice/bench/worker"
 )
 
 // scenario is one thing that is measured, by several contestants in turn.
@@ -50,8 +52,9 @@ type stage struct {
 	options
 	servers   []*server
 	cleanup   []func() error
-	serial    int    // for names that were not used before
-	profiling string // in a profiling round, the name of the profile; else empty
+	memory    *worker.PageCache // filled before each run of a worker; nil: left as it is
+	serial    int               // for names that were not used before
+	profiling string            // in a profiling round, the name of the profile; else empty
 }
 
 // sluice starts a Sluice server that is stopped when the scenario ends.
