@@ -7,7 +7,8 @@ import "time"
 // until the work is done. Should commits come faster, it waits for nothing; should they stop, it still goes on.
 const (
 	paceBytes = 1 << 20
-	paceWait  = 5 * time.Millisecond // for each paceBytes, when the work is ahead
+	paceWait  = 5 * time.Millisecond // until it looks again
+	paceWaits = 10                   // for each paceBytes, as long as the work is ahead
 )
 
 type pacer struct {
@@ -35,12 +36,17 @@ func (p *pacer) step(n int64) {
 		return
 	}
 	p.rest = 0
-	e := p.f.e
-	committed := int64(lsn(e.durable.Load()) - p.begun)
-	ahead := float64(p.done)*float64(p.room) > float64(committed)*float64(p.work)
-	if ahead && !e.closing.Load() && !p.f.hurried() {
+	p.f.behind.gentle = p.ahead()
+	for n := 0; n < paceWaits && p.ahead(); n++ {
 		time.Sleep(paceWait)
 	}
+}
+
+// ahead tells whether commits should go first.
+func (p *pacer) ahead() bool {
+	e := p.f.e
+	committed := int64(lsn(e.durable.Load()) - p.begun)
+	return float64(p.done)*float64(p.room) > float64(committed)*float64(p.work) && !e.closing.Load() && !p.f.hurried()
 }
 
 // hurried tells whether the committer, or a start, waits for the flusher.

@@ -134,13 +134,18 @@ func TestWorkBehindCommitsWaitsForThemUnlessItIsUrgent(t *testing.T) {
 			return time.Since(begun)
 		}
 		work := func() *pacer { return &pacer{f: f, room: 10 << 20, work: 4 * paceBytes} }
-		if d := took(work()); d != 4*paceWait {
-			t.Errorf("with no commits it waited for %v", d)
+		if d := took(work()); d != 4*paceWaits*paceWait || !f.behind.gentle {
+			t.Errorf("with no commits it waited for %v, gentle: %t", d, f.behind.gentle)
+		}
+		little := work() // a quarter of it is done in a time of twenty waits
+		time.AfterFunc(3*paceWait-1, func() { e.durable.Add(10 << 20) })
+		if d := took(little); d != 3*paceWait {
+			t.Errorf("until commits caught up it waited for %v", d)
 		}
 		committed := work()
 		committed.begun -= 10 << 20
-		if d := took(committed); d != 0 {
-			t.Errorf("behind commits it waited for %v", d)
+		if d := took(committed); d != 0 || f.behind.gentle {
+			t.Errorf("behind commits it waited for %v, gentle: %t", d, f.behind.gentle)
 		}
 		f.hurry = true
 		if d := took(work()); d != 0 {

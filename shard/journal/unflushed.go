@@ -160,6 +160,18 @@ func (l *logState) unflushedAt() int {
 // waiting returns the bytes of all that is not flushed.
 func (f *flusher) waiting() int64 { return f.unflushed.Load() }
 
+// waitingBefore estimates the bytes of all that is to be flushed before an LSN, and of what is flushed with it.
+func (f *flusher) waitingBefore(at lsn) int64 {
+	all, from, durable := f.waiting(), f.needed(), lsn(f.e.durable.Load())
+	switch {
+	case at >= durable:
+		return all
+	case at <= from:
+		return 0
+	}
+	return int64(min(1, 1.25*float64(at-from)/float64(durable-from)) * float64(all))
+}
+
 // flushDue flushes the oldest records for as long as memory needs it, but no longer than until the journal should be
 // emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits would have
 // to wait for all of it.
@@ -189,7 +201,7 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 
 // flushBefore flushes all records that lie before an LSN.
 func (f *flusher) flushBefore(at lsn) error {
-	p := f.pace(f.waiting())
+	p := f.pace(f.waitingBefore(at))
 	for {
 		if !f.journalShort() {
 			if err := f.flushAhead(f.journalShort); err != nil {

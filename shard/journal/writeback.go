@@ -13,8 +13,10 @@ import (
 // What is written behind the acknowledgement shares the disk with the journal, which somebody waits for. The disk
 // serves what it has been given in some order of its own: so it is given little at a time. Then a commit waits for no
 // more than that, and the two share the disk evenly, which is what they need, since every byte is written by both.
+// Where moving records is ahead of commits, even less is given.
 const (
 	behindBytes = 4 << 20 // as much as a batch
+	gentleBytes = 1 << 20
 	behindFiles = 64
 )
 
@@ -24,6 +26,8 @@ type writebacks struct {
 	most  int // of them
 	queue []writeback
 	bytes int64
+
+	gentle bool // no more than gentleBytes, unless a single write is longer
 }
 
 type writeback struct {
@@ -33,7 +37,11 @@ type writeback struct {
 
 // start begins to write a range out, after waiting until no more than the bounds say is under way.
 func (w *writebacks) start(file *openFile, off, n int64) error {
-	for len(w.queue) > 0 && (w.bytes+n > behindBytes || len(w.queue) >= w.most) {
+	bound := int64(behindBytes)
+	if w.gentle {
+		bound = gentleBytes
+	}
+	for len(w.queue) > 0 && (w.bytes+n > bound || len(w.queue) >= w.most) {
 		if err := w.await(); err != nil {
 			return err
 		}
