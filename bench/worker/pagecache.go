@@ -12,8 +12,9 @@ import (
 // more of it comes from what was read longest ago, and not from what nobody has used yet. On virtual machines whose hosts take
 // back what is free, the latter can cost many times what it takes to write a page.
 type PageCache struct {
-	file *os.File // sparse
-	next int64    // offset of what has not been read yet
+	file   *os.File // sparse
+	next   int64    // offset of what has not been read yet
+	memory func() (free, total int64, err error)
 }
 
 // spareMemory is the part of the memory that stays free.
@@ -25,14 +26,14 @@ func OpenPageCache(dir string) (*PageCache, error) {
 		return nil, errors.New("the page cache can be filled on Linux only")
 	}
 	f, err := os.CreateTemp(dir, "sluice-bench-page-cache-")
-	return &PageCache{file: f}, err
+	return &PageCache{file: f, memory: memory}, err
 }
 
 // Fill reads until next to no memory is free.
 func (p *PageCache) Fill(ctx context.Context) error {
 	buf := make([]byte, 1<<20)
 	for begun := p.next; ; p.next += int64(len(buf)) {
-		free, total, err := memory()
+		free, total, err := p.memory()
 		if err != nil || free < total/spareMemory {
 			return err
 		}

@@ -8,7 +8,7 @@ import "time"
 const (
 	paceBytes = 1 << 20
 	paceWait  = 5 * time.Millisecond // until it looks again
-	paceWaits = 10                   // for each paceBytes, as long as the work is ahead
+	paceWaits = 10                   // for each paceBytes at most; 1 where something else waits
 )
 
 type pacer struct {
@@ -16,6 +16,7 @@ type pacer struct {
 	begun lsn
 	room  int64 // to be committed meanwhile
 	work  int64 // bytes
+	waits int   // for each paceBytes at most
 	done  int64
 	rest  int64 // of done since it was last looked at
 }
@@ -26,7 +27,8 @@ func unpaced(int64) {}
 // pace begins work of about so many bytes.
 func (f *flusher) pace(work int64) *pacer {
 	s := f.e.journal.fill()
-	return &pacer{f: f, begun: lsn(f.e.durable.Load()), room: int64(s.free) * f.e.opts.JournalFileBytes / 2, work: work}
+	room := int64(s.free) * f.e.opts.JournalFileBytes / 2
+	return &pacer{f: f, begun: lsn(f.e.durable.Load()), room: room, work: work, waits: paceWaits}
 }
 
 // step takes note that so many bytes have been written, and waits if commits should go first.
@@ -37,7 +39,7 @@ func (p *pacer) step(n int64) {
 	}
 	p.rest = 0
 	p.f.behind.gentle = p.ahead()
-	for n := 0; n < paceWaits && p.ahead(); n++ {
+	for n := 0; n < p.waits && p.ahead() && (n == 0 || !p.f.dropsDue() && !p.f.aheadDue()); n++ {
 		time.Sleep(paceWait)
 	}
 }

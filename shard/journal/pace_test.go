@@ -133,10 +133,17 @@ func TestWorkBehindCommitsWaitsForThemUnlessItIsUrgent(t *testing.T) {
 			}
 			return time.Since(begun)
 		}
-		work := func() *pacer { return &pacer{f: f, room: 10 << 20, work: 4 * paceBytes} }
+		work := func() *pacer {
+			return &pacer{f: f, begun: lsn(e.durable.Load()), room: 10 << 20, work: 4 * paceBytes, waits: paceWaits}
+		}
 		if d := took(work()); d != 4*paceWaits*paceWait || !f.behind.gentle {
 			t.Errorf("with no commits it waited for %v, gentle: %t", d, f.behind.gentle)
 		}
+		f.oversized = []*logState{nil}
+		if d := took(work()); d != 4*paceWait {
+			t.Errorf("while something else is due it waited for %v", d)
+		}
+		f.oversized = nil
 		little := work() // a quarter of it is done in a time of twenty waits
 		time.AfterFunc(3*paceWait-1, func() { e.durable.Add(10 << 20) })
 		if d := took(little); d != 3*paceWait {

@@ -91,10 +91,14 @@ func (f *flusher) noteBatch(now time.Time) {
 // pressing tells whether there is something to do that should not wait until all that is due ahead has been moved, since more
 // may come as fast.
 func (f *flusher) pressing() bool {
+	return f.dropsDue() || f.crowded() || f.lookDue() || f.journalLow()
+}
+
+// dropsDue tells whether records or logs have been dropped, or should be, and their files have not been removed.
+func (f *flusher) dropsDue() bool {
 	f.mu.Lock()
-	some := len(f.trims)+len(f.doomed)+len(f.oversized) > 0
-	f.mu.Unlock()
-	return some || f.crowded() || f.lookDue() || f.journalLow()
+	defer f.mu.Unlock()
+	return len(f.trims)+len(f.doomed)+len(f.oversized) > 0
 }
 
 // crowded tells whether the places take too much memory.
@@ -201,7 +205,8 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 
 // flushBefore flushes all records that lie before an LSN.
 func (f *flusher) flushBefore(at lsn) error {
-	p := f.pace(f.waitingBefore(at))
+	p, all := f.pace(f.waitingBefore(at)), f.pace(f.waiting())
+	all.waits = 1
 	for {
 		if !f.journalShort() {
 			if err := f.flushAhead(f.journalShort); err != nil {
@@ -215,9 +220,9 @@ func (f *flusher) flushBefore(at lsn) error {
 		if done {
 			return nil
 		}
-		upTo := at
+		upTo, p := at, p
 		if l.ahead() { // with nothing left in the journal alone, flushAhead can take over
-			upTo = lsn(f.e.durable.Load())
+			upTo, p = lsn(f.e.durable.Load()), all
 		}
 		if err := f.flushLog(l, upTo, p); err != nil {
 			return err
