@@ -185,6 +185,9 @@ func run(ctx context.Context, o options, all []scenario) (err error) {
 	}
 	var memory *worker.PageCache
 	if o.pageCache == "full" {
+		if !slices.ContainsFunc(all, func(sc scenario) bool { return !sc.serves && slices.Contains(o.scenarios, sc.name) }) {
+			return errors.New("--page-cache full is for scenarios of the engine alone, and none of them was chosen")
+		}
 		if memory, err = worker.OpenPageCache(o.dataDir); err != nil {
 			return err
 		}

@@ -26,7 +26,10 @@ func OpenPageCache(dir string) (*PageCache, error) {
 		return nil, errors.New("the page cache can be filled on Linux only")
 	}
 	f, err := os.CreateTemp(dir, "sluice-bench-page-cache-")
-	return &PageCache{file: f, memory: memory}, err
+	if err != nil {
+		return nil, err
+	}
+	return &PageCache{file: f, memory: memory}, os.Remove(f.Name()) // it is gone, however this process ends
 }
 
 // Fill reads until next to no memory is free.
@@ -38,7 +41,8 @@ func (p *PageCache) Fill(ctx context.Context) error {
 			return err
 		}
 		if p.next-begun > 2*total {
-			return fmt.Errorf("%d MiB are free though twice as much as there is has been read", free>>20)
+			return fmt.Errorf("%d MiB are free though twice as much as there is has been read: "+
+				"is the directory on a file system without a page cache, such as tmpfs, or the memory of this process limited?", free>>20)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -52,5 +56,5 @@ func (p *PageCache) Fill(ctx context.Context) error {
 	}
 }
 
-// Close removes the file, and with it what it has in the page cache.
-func (p *PageCache) Close() error { return errors.Join(os.Remove(p.file.Name()), p.file.Close()) }
+// Close gives up the file, and with it what it has in the page cache.
+func (p *PageCache) Close() error { return p.file.Close() }

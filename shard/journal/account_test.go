@@ -86,7 +86,7 @@ func TestOnlyABatchOfLongPartsIsWrittenInPieces(t *testing.T) {
 	defer e.Close()
 	c := &committer{e: e}
 	for _, changes := range []int{0, 3, 100} {
-		b := newBatch(1 << 20)
+		b := newCommitQueue(1 << 20).newBatch()
 		s := &share{log: &logState{}, parts: []part{{frames: make([]byte, 33<<10)}}, bytes: 33 << 10}
 		b.take(s.bytes)
 		b.shares = append(b.shares, s)

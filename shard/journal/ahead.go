@@ -44,7 +44,7 @@ func (f *flusher) flushAhead(urgent func() bool) error {
 		return nil
 	}
 	durable := lsn(f.e.durable.Load())
-	p := &pacer{f: f, begun: durable, room: 1, work: 1, waits: 1} // for longer, and records leave the cache
+	p := &pacer{f: f, begun: durable, room: paceEven, work: paceEven, waits: 1}
 	for l := f.nextAhead(); l != nil; l = f.nextAhead() {
 		if err := f.flushLog(l, lsn(f.e.durable.Load()), p); err != nil {
 			return err

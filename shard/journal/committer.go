@@ -178,7 +178,7 @@ func (c *committer) takeBack(b *batch) *batch {
 	var left []*batch
 	into := func(size int64) *batch {
 		if len(left) == 0 || !left[len(left)-1].take(size) {
-			left = append(left, newBatch(q.limit))
+			left = append(left, q.newBatch())
 			left[len(left)-1].take(size)
 		}
 		return left[len(left)-1]

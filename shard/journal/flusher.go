@@ -55,6 +55,7 @@ type flusher struct {
 	snapshotBytes atomic.Int64 // of the newest one
 
 	// Of the goroutine alone.
+	short     error                 // what the last look at the free space in this round of work has found
 	sinceFree int64                 // bytes flushed since the free space was looked at
 	warned    time.Time             // when it was last warned of little space
 	dirty     map[fileKey]*openFile // written since they were last synced
@@ -130,7 +131,7 @@ func (f *flusher) work() error {
 	if err := f.applyReplacements(); err != nil {
 		return err
 	}
-	low := f.checkFree()
+	f.short = f.checkFree()
 	err := f.flushAhead(f.pressing)
 	if err == nil {
 		err = f.flushDue()
@@ -140,7 +141,7 @@ func (f *flusher) work() error {
 	}
 	f.finished.Store(round)
 	if err == nil {
-		f.setFull(low)
+		f.setFull(f.short)
 		if f.oldestDue(false) != nil || f.aheadDue() {
 			signal(f.kicked)
 		}
@@ -193,6 +194,11 @@ func (f *flusher) flushLog(l *logState, before lsn, p *pacer) error {
 			return err
 		}
 		p.step(c.bytes)
+		if f.lookDue() && !f.isFull.Load() && !f.replays { // in a long round
+			if f.short = f.checkFree(); f.short != nil {
+				f.setFull(f.short)
+			}
+		}
 	}
 }
 

@@ -13,10 +13,12 @@ import "time"
 // did. Where they come back now and then this grows, where they mostly do it does not.
 //
 // Among so many who want to run that the committer would get its turn again much later than it should, it waits for the bytes
-// instead: for as long as a commit takes, crowdMost at most, since no processor is idle meanwhile and fewer commits leave more
-// of them to the writers. There it is enough that half of what was missing has come, and one failure is soon forgotten.
+// instead, for as long as a commit takes and crowdMost at most: no processor is idle meanwhile, and fewer commits leave more of them to the
+// writers. (When nobody wants to run after all, Go's timers come up to a millisecond late.) There it is enough that half of what
+// was missing has come, and one failure is soon forgotten. What is paid for it is that a record which comes alone beside a crowd
+// waits that much longer. So it is not done for fewer than crowdFrames in a batch: they may be records that come one by one anyway.
 //
-// Nobody is waited for once there is so much in the queue that it takes the disk longer to take it in than to sync.
+// Nobody is waited for once there is so much in the queue that it takes a disk about as long to take it in as to sync.
 const (
 	gatherMost   = 100 * time.Microsecond
 	gatherYields = 1 << 10 // so many take longer, unless the clock stands still, as a test's may
@@ -24,6 +26,7 @@ const (
 	gatherBytes  = 128 << 10
 	crowdYield   = 20 * time.Microsecond // a yield that takes longer has let many run
 	crowdMost    = 300 * time.Microsecond
+	crowdFrames  = 24
 )
 
 // gatherer waits for those who have just been woken. It belongs to the committer's goroutine.
@@ -36,6 +39,7 @@ type gatherer struct {
 	had    int64         // bytes in the queue when nobody had been woken yet
 	want   int64         // with those that have come back; 0: nobody is waited for
 	commit time.Duration // that one takes, in the mean of the last ones
+	frames uint32        // in the last batch
 	left   int           // attempts to be left out
 	pause  int           // how many the next failure is to leave out, before it is doubled
 	crowd  bool          // many want to run
@@ -47,6 +51,7 @@ func (g *gatherer) committed(frames uint32, bytes, queued int64, took time.Durat
 		g.had, g.want = queued, want
 	}
 	g.commit += (took - g.commit) / 8
+	g.frames = frames
 }
 
 // gather waits for those who waited for the last batch.
@@ -74,12 +79,13 @@ func (g *gatherer) gather() {
 
 // comeBack waits until so many bytes are in the queue, and tells whether it was worth it.
 func (g *gatherer) comeBack(want int64) bool {
+	many := g.frames >= crowdFrames
 	begun := g.since()
 	last := begun
-	for yields := 1; !g.crowd; yields++ {
+	for yields := 1; !many || !g.crowd; yields++ {
 		g.yield()
 		now := g.since()
-		g.crowd = now-last >= crowdYield
+		g.crowd = many && now-last >= crowdYield
 		if g.queued() >= want {
 			return true
 		}
@@ -89,9 +95,10 @@ func (g *gatherer) comeBack(want int64) bool {
 		last = now
 	}
 	most := min(g.commit, crowdMost)
+	begun = g.since()
 	g.await(want, most)
-	if took := g.since() - begun; took >= 2*most {
-		g.crowd = false // timers come late when nobody wants to run
+	if g.since()-begun >= 2*most {
+		g.crowd = false // nobody wants to run
 	}
 	return g.queued()-g.had >= (want-g.had)/2
 }

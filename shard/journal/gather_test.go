@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,9 @@ func (a *awakening) gatherer() *gatherer {
 func (a *awakening) commits(g *gatherer, frames uint32, took time.Duration, n int) (yields []int) {
 	for range n {
 		a.queued = 0
+		if a.now += took; a.stands {
+			a.now = 0
+		}
 		g.committed(frames, 1000, a.queued, took)
 		a.yields = 0
 		g.gather()
@@ -146,11 +150,11 @@ func TestALonelyWriterIsNotWaitedFor(t *testing.T) {
 
 func TestAmongManyTheBytesAreAwaitedAsLongAsACommitTakes(t *testing.T) {
 	for _, c := range []struct{ commit, want time.Duration }{{200 * time.Microsecond, 200 * time.Microsecond}, {time.Second, crowdMost}} {
-		a := &awakening{takes: crowdYield, comes: 500}
+		a := &awakening{takes: crowdYield, comes: 700}
 		g := a.gatherer()
 		g.commit = c.commit
-		yields := a.commits(g, 2, c.commit, 100)
-		if yields[0] != 1 || yields[1] != 0 || a.awaits != 100 || a.most != c.want {
+		yields := a.commits(g, crowdFrames, c.commit, 100)
+		if yields[0] != 1 || yields[1] != 0 || a.awaits < 95 || a.most != c.want {
 			t.Errorf("%d, %d yields, %d waits, the last for %v of %v", yields[0], yields[1], a.awaits, a.most, c.want)
 		}
 	}
@@ -160,12 +164,12 @@ func TestAmongManyWhoDoNotComeBackTheyAreSeldomAwaited(t *testing.T) {
 	a := &awakening{takes: crowdYield, comes: 400}
 	g := a.gatherer()
 	g.commit = time.Millisecond
-	a.commits(g, 2, g.commit, 2000)
+	a.commits(g, crowdFrames, g.commit, 2000)
 	if a.awaits == 0 || a.awaits > 15 {
 		t.Errorf("%d waits in 2,000 commits", a.awaits)
 	}
 	a.comes, a.awaits = 1000, 0
-	a.commits(g, 2, g.commit, gatherPause+100)
+	a.commits(g, crowdFrames, g.commit, gatherPause+100)
 	if a.awaits < 100 {
 		t.Errorf("%d waits in 100 commits after they come back again", a.awaits)
 	}
@@ -180,10 +184,64 @@ func TestAmongManyOfWhomSomeAreLateTheyAreAwaitedMostly(t *testing.T) {
 		if i%10 == 0 {
 			a.comes = 0
 		}
-		a.commits(g, 2, g.commit, 1)
+		a.commits(g, crowdFrames, g.commit, 1)
 	}
 	if a.awaits < 1500 {
 		t.Errorf("%d waits in 2,000 commits", a.awaits)
+	}
+}
+
+// The heaviest crowd: a yield takes longer than the wait may.
+func TestAmongVeryManyNobodyYieldsAgain(t *testing.T) {
+	a := &awakening{takes: 2 * crowdMost, comes: 500}
+	g := a.gatherer()
+	g.commit = time.Millisecond
+	yields := 0
+	for _, n := range a.commits(g, crowdFrames, g.commit, 20) {
+		yields += n
+	}
+	if yields != 1 || a.awaits < 15 {
+		t.Errorf("%d yields, %d waits in 20 commits", yields, a.awaits)
+	}
+}
+
+// Records that come one by one, whatever the committer does: one slow yield must not have each commit begin later.
+func TestAStreamThatGoesOnAnywayIsSeldomAwaited(t *testing.T) {
+	for _, gap := range []time.Duration{15 * time.Microsecond, 50 * time.Microsecond, 150 * time.Microsecond} {
+		const commit = 300 * time.Microsecond
+		var now time.Duration
+		taken, yields, waits, commits := int64(0), 0, 0, 0
+		came := func() int64 { return int64(now/gap) - taken }
+		g := &gatherer{
+			queued: func() int64 { return came() * 1100 },
+			since:  func() time.Duration { return now },
+			yield: func() {
+				if now += 2 * time.Microsecond; yields == 0 {
+					now += crowdYield
+				}
+				yields++
+			},
+			await: func(want int64, most time.Duration) {
+				waits++
+				for end := now + most; now < end && came()*1100 < want; {
+					now += time.Microsecond
+				}
+			},
+			commit: commit,
+		}
+		for ; now < 5*time.Second; commits++ {
+			g.gather()
+			for came() == 0 {
+				now += time.Microsecond
+			}
+			n := came()
+			taken += n
+			now += commit
+			g.committed(uint32(n), n*1100, g.queued(), commit)
+		}
+		if waits*10 > commits {
+			t.Errorf("a record every %v: %d waits in %d commits", gap, waits, commits)
+		}
 	}
 }
 
@@ -192,9 +250,9 @@ func TestWhereNobodyWantsToRunTheBytesAreAwaitedOnce(t *testing.T) {
 	a := &awakening{takes: crowdYield, late: time.Millisecond}
 	g := a.gatherer()
 	g.commit = 200 * time.Microsecond
-	a.commits(g, 2, g.commit, 1)
+	a.commits(g, crowdFrames, g.commit, 1)
 	a.takes = 0
-	a.commits(g, 2, g.commit, 2000)
+	a.commits(g, crowdFrames, g.commit, 2000)
 	if a.awaits != 1 {
 		t.Errorf("%d waits", a.awaits)
 	}
@@ -254,6 +312,49 @@ func TestTheCommitterIsToldWhenAsMuchIsQueuedAsItAwaits(t *testing.T) {
 		}
 		if d := await(1 << 20); d != 0 {
 			t.Errorf("with a batch that was full already it waited for %v", d)
+		}
+	})
+}
+
+// Writers who come back one after the other, where a yield lets others run for long.
+func TestTheCommitterAwaitsTheBytesOfThoseWhomItHasWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		opts := tinyOptions(disk)
+		yields := 0
+		opts.yield = func() {
+			yields++
+			time.Sleep(crowdYield)
+		}
+		e := mustOpen(t, opts)
+		l := mustLog(t, e, "a")
+		commits := 0
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpDatasync && strings.HasSuffix(c.Name, ".j") {
+				commits++
+				time.Sleep(400 * time.Microsecond)
+			}
+			return nil
+		})
+		const writers, rounds = 32, 100
+		var done sync.WaitGroup
+		for w := range writers {
+			done.Go(func() {
+				for range rounds {
+					time.Sleep(time.Duration(w+1) * crowdYield / 8)
+					if _, err := l.Append(t.Context(), []shard.Record{{Value: []byte("x")}}).Wait(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		done.Wait()
+		if mean := writers * rounds / commits; mean < writers*3/4 || yields == 0 {
+			t.Errorf("%d commits of %d records in the mean, %d yields", commits, mean, yields)
+		}
+		disk.Hook(nil)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -8,7 +8,8 @@ import "time"
 const (
 	paceBytes = 1 << 20
 	paceWait  = 5 * time.Millisecond // until it looks again
-	paceWaits = 10                   // for each paceBytes at most; 1 where something else waits
+	paceWaits = 10                   // for each paceBytes at most, where it may take long and nothing else waits
+	paceEven  = 1 << 40              // as room and as work: as fast as commits
 )
 
 type pacer struct {
@@ -28,13 +29,13 @@ func unpaced(int64) {}
 func (f *flusher) pace(work int64) *pacer {
 	s := f.e.journal.fill()
 	room := int64(s.free) * f.e.opts.JournalFileBytes / 2
-	return &pacer{f: f, begun: lsn(f.e.durable.Load()), room: room, work: work, waits: paceWaits}
+	return &pacer{f: f, begun: lsn(f.e.durable.Load()), room: room, work: work, waits: 1}
 }
 
 // step takes note that so many bytes have been written, and waits if commits should go first.
-func (p *pacer) step(n int64) {
-	p.done += n
-	if p.rest += n; p.rest < paceBytes {
+func (p *pacer) step(bytes int64) {
+	p.done += bytes
+	if p.rest += bytes; p.rest < paceBytes {
 		return
 	}
 	p.rest = 0
@@ -44,11 +45,13 @@ func (p *pacer) step(n int64) {
 	}
 }
 
-// ahead tells whether commits should go first.
+// ahead tells whether commits should go first: not when more has been done than was expected, nor while there are none, on a
+// full disk, nor when somebody waits.
 func (p *pacer) ahead() bool {
 	e := p.f.e
 	committed := int64(lsn(e.durable.Load()) - p.begun)
-	return float64(p.done)*float64(p.room) > float64(committed)*float64(p.work) && !e.closing.Load() && !p.f.hurried()
+	return p.done < p.work && float64(p.done)*float64(p.room) > float64(committed)*float64(p.work) &&
+		!e.closing.Load() && !p.f.isFull.Load() && !p.f.hurried()
 }
 
 // hurried tells whether the committer, or a start, waits for the flusher.

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
@@ -134,7 +136,7 @@ func TestWorkBehindCommitsWaitsForThemUnlessItIsUrgent(t *testing.T) {
 			return time.Since(begun)
 		}
 		work := func() *pacer {
-			return &pacer{f: f, begun: lsn(e.durable.Load()), room: 10 << 20, work: 4 * paceBytes, waits: paceWaits}
+			return &pacer{f: f, begun: lsn(e.durable.Load()), room: 10 << 20, work: 8 * paceBytes, waits: paceWaits}
 		}
 		if d := took(work()); d != 4*paceWaits*paceWait || !f.behind.gentle {
 			t.Errorf("with no commits it waited for %v, gentle: %t", d, f.behind.gentle)
@@ -144,11 +146,19 @@ func TestWorkBehindCommitsWaitsForThemUnlessItIsUrgent(t *testing.T) {
 			t.Errorf("while something else is due it waited for %v", d)
 		}
 		f.oversized = nil
-		little := work() // a quarter of it is done in a time of twenty waits
+		little := work()
 		time.AfterFunc(3*paceWait-1, func() { e.durable.Add(10 << 20) })
 		if d := took(little); d != 3*paceWait {
 			t.Errorf("until commits caught up it waited for %v", d)
 		}
+		if d := took(&pacer{f: f, begun: lsn(e.durable.Load()), room: 10 << 20, work: 2 * paceBytes, waits: paceWaits}); d != paceWaits*paceWait {
+			t.Errorf("with more to be done than was expected it waited for %v", d)
+		}
+		f.isFull.Store(true)
+		if d := took(work()); d != 0 {
+			t.Errorf("while the disk is full it waited for %v", d)
+		}
+		f.isFull.Store(false)
 		committed := work()
 		committed.begun -= 10 << 20
 		if d := took(committed); d != 0 || f.behind.gentle {
@@ -236,4 +246,62 @@ func TestAStartWithAJournalThatIsFullToItsEndGoesOn(t *testing.T) {
 			closeAccounted(t, e)
 		})
 	}
+}
+
+// With many logs a round moves more than lies before its target, as of each log it takes what follows with it.
+func TestCommitsDoNotStallWhileALittleOfEachOfManyLogsIsMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := lazyOptions(vfs.NewMem())
+		opts.JournalFileBytes, opts.JournalFiles, opts.CacheBytes, opts.SegmentBytes, opts.MaxOpenFiles = 8<<20, 16, 8<<20, 16<<20, 0
+		e := mustOpen(t, opts)
+		logs := manyLogs(t, e, 400)
+		record := []shard.Record{{Value: make([]byte, 4<<10)}}
+		for i := 0; e.durable.Load() < 320<<20; {
+			var pending []shard.Pending
+			for range 16 {
+				pending = append(pending, logs[i%len(logs)].Append(t.Context(), record))
+				i++
+			}
+			for _, p := range pending {
+				if _, err := p.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Millisecond) // of the bubble's
+		}
+		if s := testutil.ToFloat64(e.metrics.stalls); s > 0 {
+			t.Errorf("commits waited for %v s for journal files", s)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestTheFreeSpaceIsLookedAtWhileARoundOfMovesTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.Inject(vfs.NewMem())
+		opts := lazyOptions(disk)
+		opts.JournalFileBytes, opts.MinFreeBytes = 8<<20, 64<<20
+		e := mustOpen(t, opts)
+		l := mustLog(t, e, "a")
+		var most, at uint64
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpFree {
+				most, at = max(most, e.durable.Load()-at), e.durable.Load()
+			}
+			return nil
+		})
+		for e.durable.Load() < 160<<20 {
+			appendBytesTo(t, l, 30<<10)
+			time.Sleep(2 * time.Millisecond) // of the bubble's
+		}
+		if most > freeEvery+paceBytes {
+			t.Errorf("%d bytes were committed between two looks at the free space, want %d", most, freeEvery)
+		}
+		disk.Hook(nil)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

@@ -359,7 +359,7 @@ func TestABatchWithTheFramesOfLogsAmongEachOtherIsReplayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	logs := e.table.all()
-	all := newBatch(1 << 20)
+	all := newCommitQueue(1 << 20).newBatch()
 	for i := range 20 { // each append in a share of its own
 		logs[i%2].Append(t.Context(), []shard.Record{numbered(i / 2)})
 		b, _ := e.queue.take(nil)

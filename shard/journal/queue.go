@@ -34,8 +34,8 @@ type batch struct {
 // first, and takes no longer than nobody minds; most batches are durable by then.
 const glanceAfter = 10 * time.Millisecond
 
-func newBatch(limit int64) *batch {
-	b := &batch{done: make(chan struct{}), glance: make(chan struct{}), limit: limit}
+func (q *commitQueue) newBatch() *batch {
+	b := &batch{done: make(chan struct{}), glance: make(chan struct{}), limit: q.limit, enough: q.enough}
 	b.bytes.Store(batchHeaderBytes)
 	b.watching = time.AfterFunc(glanceAfter, b.endGlance)
 	return b
@@ -151,8 +151,7 @@ func (q *commitQueue) youngest(size int64) *batch {
 	if n := len(q.batches); n > 0 && q.batches[n-1].take(size) {
 		return q.batches[n-1]
 	}
-	b := newBatch(q.limit)
-	b.enough = q.enough
+	b := q.newBatch()
 	b.want.Store(q.want)
 	b.take(size)
 	b.shares, q.spare = q.spare, nil
@@ -167,6 +166,7 @@ func (q *commitQueue) youngest(size int64) *batch {
 
 // await waits until so many bytes are queued, in one batch, or a batch is full, but not for longer than most.
 func (q *commitQueue) await(want int64, most <-chan time.Time) {
+	defer q.awaits(0)
 	if !q.awaits(want) {
 		return
 	}
@@ -174,7 +174,6 @@ func (q *commitQueue) await(want int64, most <-chan time.Time) {
 	case <-q.enough:
 	case <-most:
 	}
-	q.awaits(0)
 }
 
 // awaits sets how many bytes the committer waits for, and tells whether they are still missing.

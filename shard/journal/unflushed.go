@@ -164,7 +164,8 @@ func (l *logState) unflushedAt() int {
 // waiting returns the bytes of all that is not flushed.
 func (f *flusher) waiting() int64 { return f.unflushed.Load() }
 
-// waitingBefore estimates the bytes of all that is to be flushed before an LSN, and of what is flushed with it.
+// waitingBefore estimates the bytes of all that is to be flushed before an LSN, and of what is flushed with it: as if all that
+// waits lay evenly in the journal, and each log had as much behind that LSN as is worth another write.
 func (f *flusher) waitingBefore(at lsn) int64 {
 	all, from, durable := f.waiting(), f.needed(), lsn(f.e.durable.Load())
 	switch {
@@ -173,7 +174,10 @@ func (f *flusher) waitingBefore(at lsn) int64 {
 	case at <= from:
 		return 0
 	}
-	return int64(min(1, 1.25*float64(at-from)/float64(durable-from)) * float64(all))
+	f.mu.Lock()
+	logs := len(f.fresh) + len(f.lazy)
+	f.mu.Unlock()
+	return min(all, int64(float64(at-from)/float64(durable-from)*float64(all))+int64(logs)*minChunk)
 }
 
 // flushDue flushes the oldest records for as long as memory needs it, but no longer than until the journal should be
@@ -206,7 +210,7 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 // flushBefore flushes all records that lie before an LSN.
 func (f *flusher) flushBefore(at lsn) error {
 	p, all := f.pace(f.waitingBefore(at)), f.pace(f.waiting())
-	all.waits = 1
+	p.waits = paceWaits
 	for {
 		if !f.journalShort() {
 			if err := f.flushAhead(f.journalShort); err != nil {
