@@ -13,10 +13,11 @@ import "time"
 // did. Where they come back now and then this grows, where they mostly do it does not.
 //
 // Among so many who want to run that the committer would get its turn again much later than it should, it waits for the bytes
-// instead, for as long as a commit takes and crowdMost at most: no processor is idle meanwhile, and fewer commits leave more of them to the
-// writers. (When nobody wants to run after all, Go's timers come up to a millisecond late.) There it is enough that half of what
-// was missing has come, and one failure is soon forgotten. What is paid for it is that a record which comes alone beside a crowd
-// waits that much longer. So it is not done for fewer than crowdFrames in a batch: they may be records that come one by one anyway.
+// instead, for as long as a commit takes and crowdMost at most: no processor is idle meanwhile, and fewer commits leave more of
+// them to the writers. (When nobody wants to run after all, Go's timers come up to a millisecond late.) There it is enough that
+// half of what was missing has come, and one failure is soon forgotten. The price is that a record which comes alone beside a
+// crowd waits that much longer. So it is not done for fewer than crowdFrames in a batch: they may be records that come one by one
+// anyway.
 //
 // Nobody is waited for once there is so much in the queue that it takes a disk about as long to take it in as to sync.
 const (

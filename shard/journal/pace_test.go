@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -300,6 +301,41 @@ func TestTheFreeSpaceIsLookedAtWhileARoundOfMovesTakesItsTime(t *testing.T) {
 			t.Errorf("%d bytes were committed between two looks at the free space, want %d", most, freeEvery)
 		}
 		disk.Hook(nil)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAppendsAreTakenSoonWhenAFullDiskHasRoomThoughMuchIsToBeMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		opts := lazyOptions(mem)
+		opts.JournalFileBytes, opts.CacheBytes, opts.MinFreeBytes, opts.SegmentBytes = 16<<20, 128<<20, 1<<20, 16<<20
+		e := mustOpen(t, opts)
+		l := mustLog(t, e, "a")
+		appendBytesTo(t, l, 46<<20)
+		time.Sleep(time.Minute) // of the bubble's
+		mem.SetCapacity(mem.Used() + 1<<20)
+		record := []shard.Record{{Value: make([]byte, 30<<10)}}
+		try := func() error {
+			_, err := l.Append(t.Context(), record).Wait(t.Context())
+			time.Sleep(10 * time.Millisecond) // of the bubble's
+			return err
+		}
+		for try() == nil {
+		}
+		time.Sleep(time.Minute) // of the bubble's
+		mem.SetCapacity(0)
+		begun := time.Now()
+		for err := try(); err != nil; err = try() {
+			if !errors.Is(err, shard.ErrNoSpace) {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(begun); d > 10*paceWait {
+			t.Errorf("an append was taken after %v", d)
+		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
