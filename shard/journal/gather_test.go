@@ -324,7 +324,7 @@ func TestTheCommitterAwaitsTheBytesOfThoseWhomItHasWoken(t *testing.T) {
 		yields := 0
 		opts.yield = func() {
 			yields++
-			time.Sleep(crowdYield)
+			time.Sleep(crowdYield) // of the bubble's, as all here
 		}
 		e := mustOpen(t, opts)
 		l := mustLog(t, e, "a")

@@ -7,7 +7,7 @@ import "time"
 // until the work is done. Should commits come faster, it waits for nothing; should they stop, it still goes on.
 const (
 	paceBytes = 1 << 20
-	paceWait  = 5 * time.Millisecond // until it looks again
+	paceWait  = 5 * time.Millisecond // until it looks again: commits should not have to tell it how far they are
 	paceWaits = 10                   // for each paceBytes at most, where it may take long and nothing else waits
 	paceEven  = 1 << 40              // as room and as work: as fast as commits
 )
