@@ -42,7 +42,10 @@ func (g gets) prepare(ctx context.Context, s *stage) ([]contestant, error) {
 	}}}
 	err = s.variants(ctx, func(name string, target *server) error {
 		stream := s.name("get")
-		if err := g.fill(ctx, s, target, stream); err != nil {
+		if err := createStream(ctx, target, stream, s.shards); err != nil {
+			return err
+		}
+		if err := fill(ctx, target, stream, g.size, g.total); err != nil {
 			return err
 		}
 		// One answer is looked at closely; those that are measured are only counted.
@@ -57,17 +60,14 @@ func (g gets) prepare(ctx context.Context, s *stage) ([]contestant, error) {
 	return contestants, err
 }
 
-// fill writes the records that are to be read.
-func (g gets) fill(ctx context.Context, s *stage, target *server, stream string) (err error) {
-	if err := createStream(ctx, target, stream, s.shards); err != nil {
-		return err
-	}
-	p := puts{operation: "PutRecords", batch: 500, size: g.size, connections: 4, distinct: 48}
-	requests, err := p.requests(&target.endpoint, stream, payload(g.size, p.batch*p.distinct))
+// fill writes so many bytes of records to a stream.
+func fill(ctx context.Context, target *server, stream string, size int, total int64) error {
+	p := puts{operation: "PutRecords", batch: 500, size: size, connections: 4, distinct: 48}
+	requests, err := p.requests(&target.endpoint, stream, payload(p.size, p.batch*p.distinct))
 	if err != nil {
 		return err
 	}
-	all := make([][]byte, g.total/int64(p.batch*p.size))
+	all := make([][]byte, total/int64(p.batch*p.size))
 	for i := range all {
 		all[i] = requests[i%len(requests)]
 	}

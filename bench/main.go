@@ -40,6 +40,7 @@ type options struct {
 	binary     string
 	profileDir string
 	pageCache  string // as-is, full
+	settled    int64  // bytes that a server takes before it is measured
 }
 
 func main() {
@@ -146,8 +147,12 @@ func parseFlags(args []string, all []scenario) (options, error) {
 	flags.StringVar(&o.profileDir, "profile", "", "directory for CPU profiles, taken in an extra round")
 	flags.StringVar(&o.pageCache, "page-cache", "as-is", "full: read zeros until no memory is free before each run of the engine "+
 		"alone, as it is on a server that has run for a day; it takes as long as a minute for 16 GiB")
+	fresh := flags.Bool("fresh", false, "measure servers as they start, with a journal that has yet to grow, and not as they are after hours")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	if !*fresh {
+		o.settled = settleBytes
 	}
 	var err error
 	if o.scenarios, err = choose(*chosen, all); err != nil {
@@ -214,8 +219,8 @@ func run(ctx context.Context, o options, all []scenario) (err error) {
 
 // String says what the figures depend on.
 func (o options) String() string {
-	return fmt.Sprintf("--runs %d --duration %v --warmup %v --shards %d --max-others %v --page-cache %s",
-		o.runs, o.duration, o.warmup, o.shards, o.maxOthers, o.pageCache)
+	return fmt.Sprintf("--runs %d --duration %v --warmup %v --shards %d --max-others %v --page-cache %s --fresh=%v",
+		o.runs, o.duration, o.warmup, o.shards, o.maxOthers, o.pageCache, o.settled == 0)
 }
 
 // build compiles the server as users run it.

@@ -51,7 +51,7 @@ func catchUp() scenario {
 	sc.prepare = func(_ context.Context, s *stage) (all []contestant, err error) {
 		for _, task := range tasks {
 			all = append(all, worked(s, task.name, worker.Task{What: worker.CatchUp, Writers: 256, Size: 1 << 10, Logs: 16,
-				Total: 512 << 20, Rate: 20_000, Readers: task.readers, Cold: task.cold}))
+				Settle: settleBytes, Small: true, Rate: 20_000, Readers: task.readers, Cold: task.cold}))
 		}
 		return all, nil
 	}

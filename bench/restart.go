@@ -42,7 +42,7 @@ func (m manyShards) idle() scenario {
 		title:  fmt.Sprintf("a server with %d shards and no traffic for %v", m.streams*m.shards, m.window),
 		rate:   func(measurement) float64 { return 1 },
 		prepare: func(ctx context.Context, s *stage) ([]contestant, error) {
-			target, err := s.sluice(ctx, false)
+			target, err := s.fresh(ctx, false)
 			if err != nil {
 				return nil, err
 			}

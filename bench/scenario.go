@@ -57,13 +57,25 @@ type stage struct {
 	profiling string            // in a profiling round, the name of the profile; else empty
 }
 
-// sluice starts a Sluice server that is stopped when the scenario ends.
-func (s *stage) sluice(ctx context.Context, signed bool) (*server, error) {
+// fresh starts a Sluice server that is stopped when the scenario ends.
+func (s *stage) fresh(ctx context.Context, signed bool) (*server, error) {
 	target, err := startSluice(ctx, s.binary, s.dataDir, signed)
 	if err != nil {
 		return nil, fmt.Errorf("starting sluice: %w", err)
 	}
 	s.servers = append(s.servers, target)
+	return target, nil
+}
+
+// sluice starts one, and lets it settle.
+func (s *stage) sluice(ctx context.Context, signed bool) (*server, error) {
+	target, err := s.fresh(ctx, signed)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx, target); err != nil {
+		return nil, fmt.Errorf("settling sluice: %w", err)
+	}
 	return target, nil
 }
 

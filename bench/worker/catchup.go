@@ -6,17 +6,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-462d9463/sluice/bench/child"
 	"github.com/seed-462d9463/sluice/shard"
 )
 
 // catchUp has writers that append at a steady rate, whatever the engine does, and readers that read all that is there
-// from the start as fast as they can. What is measured is how long the writers wait: from when a record was due.
+// from the start as fast as they can. What is measured is how long the writers wait: from when a record was due. Before, the
+// engine settles, and what that leaves is what is read.
 func (t Task) catchUp(ctx context.Context) (Result, error) {
 	e, err := openEngine(ctx, t.Dir, t.Logs)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := t.fill(ctx, e); err != nil {
+	if err := t.settle(ctx, e); err != nil {
+		return Result{}, errors.Join(err, e.close())
+	}
+	if err := child.OwnQuiet(ctx, quietLimit); err != nil {
 		return Result{}, errors.Join(err, e.close())
 	}
 	writers, readers := newMeter(), newMeter()

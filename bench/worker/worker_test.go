@@ -60,7 +60,7 @@ func TestReadsAreCountedWhereverTheRecordsAre(t *testing.T) {
 }
 
 func TestWritersKeepTheirRateBesideReaders(t *testing.T) {
-	got, err := Run(t.Context(), Task{What: CatchUp, Dir: t.TempDir(), Size: 1 << 10, Logs: 2, Total: 4 << 20, Writers: 4,
+	got, err := Run(t.Context(), Task{What: CatchUp, Dir: t.TempDir(), Size: 1 << 10, Logs: 2, Settle: 4 << 20, Small: true, Writers: 4,
 		Readers: 2, Cold: true, Rate: 100, Warmup: time.Millisecond, Duration: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 // small pieces of work, that no more than half of the processors do at one time, and after each whoever else is ready
 // to run goes first. What a reader near the end asks for is one piece from memory, and waits for no turn.
 const (
-	turnBytes = 128 << 10
+	turnBytes = 64 << 10
 	turnParts = 256
 )
 
@@ -39,6 +39,7 @@ func (t readTurns) take(ctx context.Context) error {
 }
 
 func (t readTurns) give() {
+	yieldCore() // before others get the turn, or two would be reading
 	<-t
 	runtime.Gosched()
 }
