@@ -31,10 +31,13 @@ type events struct {
 	perSecond   int
 	size        int // bytes in a record
 	connections int
+	beside      func(ctx context.Context) error // what goes on meanwhile, if it is set
 }
 
+func steadyPuts() events { return events{perSecond: 1000, size: 1 << 10, connections: 16} }
+
 func putToEvent() scenario {
-	e := events{perSecond: 1000, size: 1 << 10, connections: 16}
+	e := steadyPuts()
 	most := func(contestant string) budget {
 		return budget{contestant: contestant, what: "ms from put to event, p99 (" + contestant + ")", most: 5,
 			value: func(c contest) float64 { return c.Median.P99 / 1e3 }}
@@ -142,7 +145,7 @@ func (e events) round(ctx context.Context, s *stage, target *server, consumers i
 		return measurement{}, err
 	}
 	return s.measure(ctx, target, func() (loadgen.Result, error) {
-		return r.run(ctx, func() (put, error) {
+		return r.runBeside(ctx, func() (put, error) {
 			conn, err := loadgen.Dial(ctx, target.addr)
 			if err != nil {
 				return put{}, err

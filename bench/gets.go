@@ -75,11 +75,16 @@ func fill(ctx context.Context, target *server, stream string, size int, total in
 }
 
 func (g gets) run(ctx context.Context, s *stage, target *server, stream string) (measurement, error) {
+	return s.drive(ctx, target, g.readers(ctx, s, target, stream))
+}
+
+// readers reads a stream, a script for each shard.
+func (g gets) readers(ctx context.Context, s *stage, target *server, stream string) []loadgen.Script {
 	scripts := make([]loadgen.Script, s.shards)
 	for i := range scripts {
 		scripts[i] = &reader{gets: g, ctx: ctx, target: target, stream: stream, shard: i}
 	}
-	return s.drive(ctx, target, scripts)
+	return scripts
 }
 
 // answered is the size of an answer and what it carries.

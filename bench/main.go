@@ -86,6 +86,7 @@ func scenarios() []scenario {
 		getRecords().scenario(),
 		delivery().scenario(),
 		putToEvent(),
+		putBesideGets(getRecords()),
 	}
 	for i := range all {
 		all[i].usual, all[i].serves = true, true

@@ -51,8 +51,8 @@ func TestEveryScenarioWorksAgainstTheRealServer(t *testing.T) {
 	get.total = 4 << 20
 	deliver := delivery()
 	deliver.streams, deliver.buffer = 2, 1
-	for _, sc := range []scenario{putRecord(), putRecords(200), putToEvent(), ingestLines(), get.scenario(), deliver.scenario(),
-		appends{writers: 4, size: 1 << 10, logs: 2}.scenario()} {
+	for _, sc := range []scenario{putRecord(), putRecords(200), putToEvent(), putBesideGets(get), ingestLines(), get.scenario(),
+		deliver.scenario(), appends{writers: 4, size: 1 << 10, logs: 2}.scenario()} {
 		t.Run(sc.name, func(t *testing.T) {
 			s := &stage{options: options{runs: 1, duration: 50 * time.Millisecond, warmup: time.Millisecond, shards: 2,
 				signatures: "both", dataDir: t.TempDir(), binary: binary}}

@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"runtime"
+
+	"github.com/seed-462d9463/sluice/internal/yield"
 )
 
 // Who reads far behind the end can keep all processors busy, while those who write are woken for a moment only to queue
@@ -10,7 +12,7 @@ import (
 // small pieces of work, that no more than half of the processors do at one time, and after each whoever else is ready
 // to run goes first. What a reader near the end asks for is one piece from memory, and waits for no turn.
 const (
-	turnBytes = 64 << 10
+	turnBytes = yield.Each
 	turnParts = 256
 )
 
@@ -39,7 +41,7 @@ func (t readTurns) take(ctx context.Context) error {
 }
 
 func (t readTurns) give() {
-	yieldCore() // before others get the turn, or two would be reading
+	yield.Core() // before others get the turn, or two would be reading
 	<-t
 	runtime.Gosched()
 }

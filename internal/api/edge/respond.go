@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/internal/yield"
 )
 
 // Header names as AWS spells them; they are put into the map as they are.
@@ -113,6 +114,7 @@ func (h *Handler) writeLarge(w http.ResponseWriter, i *ids, contentType string, 
 			return
 		}
 		took(len(part))
+		yield.Core()
 	}
 }
 

@@ -2,6 +2,7 @@ package kinesis
 
 import (
 	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/internal/yield"
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -196,11 +197,16 @@ func sizeOfRecords(records []shard.Record) (rest, blobs int) {
 	return rest, blobs
 }
 
-// writeRecords writes a shard's records as AWS's shape Record.
+// writeRecords writes a shard's records as AWS's shape Record, which may be 10 MiB of them.
 func writeRecords(w *wire.Writer, sh *stream.Shard, records []shard.Record) {
 	w.BeginArray()
+	bytes := 0
 	for i := range records {
 		r := &records[i]
+		if bytes += len(r.Value); bytes >= yield.Each {
+			bytes = 0
+			yield.Core()
+		}
 		w.BeginObject()
 		w.Name("SequenceNumber")
 		writeSequence(w, sh.SequenceNumber(r.Offset, r.Time))
