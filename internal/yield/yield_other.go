@@ -2,5 +2,5 @@
 
 package yield
 
-// Core does nothing: only on Linux has it been seen to help.
-func Core() {}
+// core does nothing: only on Linux has it been seen to help.
+func core() {}

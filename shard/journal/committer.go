@@ -3,6 +3,7 @@ package journal
 import (
 	"time"
 
+	"github.com/seed-462d9463/sluice/internal/yield"
 	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
 )
 
@@ -104,6 +105,7 @@ func (c *committer) commit(b *batch) (*batch, error) {
 			return b, err
 		}
 	}
+	yield.Busy()
 	c.e.disk.commit(true)
 	err = c.e.journal.append(h, vec)
 	c.e.disk.commit(false)
