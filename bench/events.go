@@ -31,7 +31,7 @@ type events struct {
 	perSecond   int
 	size        int // bytes in a record
 	connections int
-	beside      func(ctx context.Context) error // what goes on meanwhile, if it is set
+	beside      func(ctx context.Context) (loadgen.Result, error) // what goes on meanwhile, if it is set
 }
 
 func steadyPuts() events { return events{perSecond: 1000, size: 1 << 10, connections: 16} }
@@ -144,8 +144,9 @@ func (e events) round(ctx context.Context, s *stage, target *server, consumers i
 	if err := child.SettleDisk(ctx, s.dataDir, settleLimit); err != nil {
 		return measurement{}, err
 	}
-	return s.measure(ctx, target, func() (loadgen.Result, error) {
-		return r.runBeside(ctx, func() (put, error) {
+	var read float64
+	m, err := s.measure(ctx, target, func() (result loadgen.Result, err error) {
+		result, read, err = r.runBeside(ctx, func() (put, error) {
 			conn, err := loadgen.Dial(ctx, target.addr)
 			if err != nil {
 				return put{}, err
@@ -159,7 +160,10 @@ func (e events) round(ctx context.Context, s *stage, target *server, consumers i
 			}
 			return put{one, conn.Close}, nil
 		})
+		return result, err
 	})
+	m.ReadRate = read
+	return m, err
 }
 
 // eventRound is one round. The i-th record is sent at start plus i times the interval, and its data begin with i.

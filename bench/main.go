@@ -148,7 +148,8 @@ func parseFlags(args []string, all []scenario) (options, error) {
 	flags.StringVar(&o.profileDir, "profile", "", "directory for CPU profiles, taken in an extra round")
 	flags.StringVar(&o.pageCache, "page-cache", "as-is", "full: read zeros until no memory is free before each run of the engine "+
 		"alone, as it is on a server that has run for a day; it takes as long as a minute for 16 GiB")
-	fresh := flags.Bool("fresh", false, "measure servers as they start, with a journal that has yet to grow, and not as they are after hours")
+	fresh := flags.Bool("fresh", false, "measure servers as they start for the first time, with a journal that has yet to grow, and not when it has "+
+		"grown (idle: always; not for the engine alone)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -188,6 +189,9 @@ func run(ctx context.Context, o options, all []scenario) (err error) {
 		if err := os.MkdirAll(o.profileDir, 0o755); err != nil {
 			return err
 		}
+	}
+	if o.settled == 0 && !slices.ContainsFunc(all, func(sc scenario) bool { return sc.usual && slices.Contains(o.scenarios, sc.name) }) {
+		return errors.New("--fresh is for scenarios of the server, and none of them was chosen")
 	}
 	var memory *worker.PageCache
 	if o.pageCache == "full" {

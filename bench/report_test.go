@@ -171,8 +171,17 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"get-records", "delivery"}, o.scenarios); diff != "" || o.runs != 2 {
+	if diff := cmp.Diff([]string{"get-records", "delivery"}, o.scenarios); diff != "" || o.runs != 2 || o.settled != settleBytes {
 		t.Error(o, diff)
+	}
+	if o, err = parseFlags([]string{"--fresh"}, all); err != nil || o.settled != 0 {
+		t.Error(o, err)
+	}
+	if o, err = parseFlags([]string{"--fresh", "--scenario", "logs"}, all); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), o, all); err == nil {
+		t.Error("the engine alone is measured as it starts")
 	}
 }
 

@@ -24,6 +24,9 @@ func (t Task) catchUp(ctx context.Context) (Result, error) {
 	if err := child.OwnQuiet(ctx, quietLimit); err != nil {
 		return Result{}, errors.Join(err, e.close())
 	}
+	if err := child.SettleDisk(ctx, t.Dir, quietLimit); err != nil {
+		return Result{}, errors.Join(err, e.close())
+	}
 	writers, readers := newMeter(), newMeter()
 	result, err := t.measure(ctx, writers, func(ctx context.Context) error {
 		var load errgroup.Group

@@ -7,19 +7,41 @@ import (
 )
 
 func TestCoresAreGivenUpOnlyWhileSomebodyIsBusy(t *testing.T) {
+	clock, last, kept, on := begun, until.Load(), keep.Load(), enabled.Load()
+	t.Cleanup(func() {
+		begun = clock
+		until.Store(last)
+		keep.Store(kept)
+		enabled.Store(on)
+	})
 	synctest.Test(t, func(t *testing.T) {
 		begun = time.Now() // of the bubble's clock
 		until.Store(0)
-		if wanted() {
-			t.Error("given up for nobody")
+		keep.Store(0)
+		enabled.Store(false)
+		gives := func(want uint64, when string) {
+			t.Helper()
+			before := Given()
+			Core()
+			if got := Given() - before; got != want {
+				t.Errorf("%s: given up %d times", when, got)
+			}
 		}
 		Busy()
-		if !wanted() {
-			t.Error("not given up, though somebody is busy")
-		}
+		gives(0, "where slices may be long")
+		Enable()
+		gives(1, "while somebody is busy")
 		time.Sleep(soon)
-		if wanted() {
-			t.Error("given up for somebody who has long been quiet")
-		}
+		gives(0, "when they have long been quiet")
+		Busy()
+		gives(1, "when somebody is busy again")
+
+		now := time.Since(begun)
+		back(now-long, now)
+		gives(1, "after a short absence")
+		back(now-10*time.Millisecond, now)
+		gives(0, "after a long absence")
+		time.Sleep(10 * time.Millisecond)
+		gives(1, "when the core has been kept for as long")
 	})
 }

@@ -9,7 +9,7 @@ import (
 
 // Who reads far behind the end can keep all processors busy, while those who write are woken for a moment only to queue
 // their next record, and the commit that they wait for, too, needs one again and again. So a long read is done in turns,
-// small pieces of work, that no more than half of the processors do at one time, and after each whoever else is ready
+// small pieces of work (64 KiB from memory, up to 256 from a file), that no more than half of the processors do at one time, and after each whoever else is ready
 // to run goes first. What a reader near the end asks for is one piece from memory, and waits for no turn.
 const (
 	turnBytes = yield.Each
@@ -41,7 +41,7 @@ func (t readTurns) take(ctx context.Context) error {
 }
 
 func (t readTurns) give() {
-	yield.Core() // before others get the turn, or two would be reading
+	yield.Core() // with the turn, or one more thread would be ready, to read, beside those that write
 	<-t
 	runtime.Gosched()
 }

@@ -200,11 +200,11 @@ func sizeOfRecords(records []shard.Record) (rest, blobs int) {
 // writeRecords writes a shard's records as AWS's shape Record, which may be 10 MiB of them.
 func writeRecords(w *wire.Writer, sh *stream.Shard, records []shard.Record) {
 	w.BeginArray()
-	bytes := 0
+	since := 0 // bytes, since the core was given up
 	for i := range records {
 		r := &records[i]
-		if bytes += len(r.Value); bytes >= yield.Each {
-			bytes = 0
+		if since += recordSize + len(r.Key) + len(r.Value); since >= yield.Each {
+			since = 0
 			yield.Core()
 		}
 		w.BeginObject()

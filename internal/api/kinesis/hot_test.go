@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/seed-462d9463/sluice/internal/api/wire"
+	"github.com/seed-462d9463/sluice/internal/yield"
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/stream"
 )
@@ -258,5 +259,18 @@ func TestHotOutputsAreValidAndOfTheSizeForetold(t *testing.T) {
 	want := `{"Records":[],"NextShardIterator":null,"MillisBehindLatest":0,"ChildShards":[{"ShardId":"c","ParentShards":["p"],"HashKeyRange":{}}]}`
 	if got := string(wire.AppendJSON(nil, closed)); got != want {
 		t.Errorf("the end of a shard is %s, want %s", got, want)
+	}
+}
+
+func TestLargeAnswersGiveUpTheCoreBesideCommits(t *testing.T) {
+	yield.Enable()
+	out := &GetRecordsOutput{Records: make([]shard.Record, 1+2*yield.Each/recordSize)} // of no data: what is around them counts, too
+	before := yield.Given()
+	for try := 0; yield.Given() == before; try++ {
+		if try == 1000 {
+			t.Fatal("no core was given up")
+		}
+		yield.Busy()
+		wire.AppendJSON(nil, out)
 	}
 }
