@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -17,6 +18,7 @@ func (s *stage) settle(ctx context.Context, target *server) error {
 	if s.settled == 0 {
 		return nil
 	}
+	slog.Info("letting a server make all of its journal files")
 	stream := s.name("settle")
 	if err := createStream(ctx, target, stream, s.shards); err != nil {
 		return err
