@@ -9,8 +9,9 @@ import (
 
 // Who reads far behind the end can keep all processors busy, while those who write are woken for a moment only to queue
 // their next record, and the commit that they wait for, too, needs one again and again. So a long read is done in turns,
-// small pieces of work (64 KiB from memory, up to 256 from a file), that no more than half of the processors do at one time, and after each whoever else is ready
-// to run goes first. What a reader near the end asks for is one piece from memory, and waits for no turn.
+// small pieces of work (64 KiB from memory, up to 256 from a file), that no more than half of the processors do at one
+// time, and after each whoever else is ready to run goes first. What a reader near the end asks for is one piece from
+// memory, and waits for no turn.
 const (
 	turnBytes = yield.Each
 	turnParts = 256
