@@ -60,20 +60,6 @@ func (g gets) prepare(ctx context.Context, s *stage) ([]contestant, error) {
 	return contestants, err
 }
 
-// fill writes so many bytes of records to a stream.
-func fill(ctx context.Context, target *server, stream string, size int, total int64) error {
-	p := puts{operation: "PutRecords", batch: 500, size: size, connections: 4, distinct: 48}
-	requests, err := p.requests(&target.endpoint, stream, payload(p.size, p.batch*p.distinct))
-	if err != nil {
-		return err
-	}
-	all := make([][]byte, total/int64(p.batch*p.size))
-	for i := range all {
-		all[i] = requests[i%len(requests)]
-	}
-	return send(ctx, target, all, p.connections, `"FailedRecordCount":0`)
-}
-
 func (g gets) run(ctx context.Context, s *stage, target *server, stream string) (measurement, error) {
 	return s.drive(ctx, target, g.readers(ctx, s, target, stream))
 }

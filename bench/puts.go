@@ -110,6 +110,20 @@ func (p puts) requests(e *endpoint, stream string, records [][]byte) ([][]byte, 
 	return requests, nil
 }
 
+// fill writes so many bytes of records to a stream.
+func fill(ctx context.Context, target *server, stream string, size int, total int64) error {
+	p := puts{operation: "PutRecords", batch: 500, size: size, connections: 4, distinct: 48}
+	requests, err := p.requests(&target.endpoint, stream, payload(p.size, p.batch*p.distinct))
+	if err != nil {
+		return err
+	}
+	all := make([][]byte, total/int64(p.batch*p.size))
+	for i := range all {
+		all[i] = requests[i%len(requests)]
+	}
+	return send(ctx, target, all, p.connections, `"FailedRecordCount":0`)
+}
+
 func createStream(ctx context.Context, target *server, name string, shards int) error {
 	err := target.call(ctx, kinesis, "CreateStream", map[string]any{"StreamName": name, "ShardCount": shards}, nil)
 	if err != nil {
