@@ -298,6 +298,13 @@ func (b *Budget) press(w *waiter, now time.Time) {
 			taking = append(taking, r)
 		}
 	}
+	wanted := needed // with what the first one wants
+	if w.rank == large {
+		wanted += w.bytes
+	}
+	if wanted <= 0 {
+		return // those that have been cut off are about to give back enough
+	}
 	most := func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) }
 	slices.SortFunc(slow, most)
 	for i, r := range slow {
