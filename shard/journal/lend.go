@@ -15,9 +15,10 @@ import (
 //
 // The share leaves the cache then, and is read from the journal from then on. So a log lends if
 //
-//   - nobody follows it,
-//   - its shares are not so short that the places of them, and reading each by itself, cost more than is gained, and
-//   - its records are not moved while they are in the cache (ahead.go), nor would be if they were there.
+//   - nobody follows it, and
+//   - its shares are not so short that the places of them, and reading each by itself, cost more than is gained, and its records
+//     are not moved while they are in the cache (ahead.go), nor would be if they were there; or
+//   - it is one of so many that they are read from the journal, one by one, in any case.
 
 const (
 	// lentShare is how long the shares of a log are, in the mean, that lends.
@@ -32,8 +33,12 @@ const (
 // is held.
 func (l *logState) lendAfter(s *share) {
 	l.mean += (s.bytes - l.mean) / meanOf
+	if l.lastAt > 0 {
+		l.apart += (int64(s.at-l.lastAt) - l.apart) / meanOf
+	}
+	l.lastAt = s.at
 	slab := int64(0)
-	if l.mean >= l.e.opts.lentShare && !l.followedNow() && !l.aheadIfCached() {
+	if (l.mean >= l.e.opts.lentShare && !l.aheadIfCached() || l.rare()) && !l.followedNow() {
 		slab = slabFor(l.mean)
 		if !l.e.buffers.fits(int(slab)) {
 			slab = 0
@@ -51,6 +56,12 @@ func slabFor(mean int64) int64 { return min(int64(1)<<bits.Len64(uint64(mean+mea
 // what is in the cache, and is in doubt for shares that may be longer at other times. The lock is held.
 func (l *logState) aheadIfCached() bool {
 	return l.mean < 2*aheadBytes && l.retains(max(l.unflushed, 1))
+}
+
+// rare tells whether so few shares of the log are in the cache at one time that they are not moved from there, and read one by one
+// from the journal in any case. The lock is held.
+func (l *logState) rare() bool {
+	return l.apart*int64(l.e.opts.aheadShares) > l.e.opts.CacheBytes
 }
 
 // queueLent queues a small append in a slab of so many bytes. It returns nil if there is none at hand, or something else

@@ -91,6 +91,39 @@ func TestFramesOfShortSharesStayInMemory(t *testing.T) {
 	})
 }
 
+// Those of one log among so many that few of its shares are in the cache at one time are read one by one from the journal in
+// any case.
+func TestShortSharesOfARareLogPassThroughSlabs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := lendingOptions(vfs.NewMem())
+		opts.lentShare = 8 << 10
+		e := mustOpen(t, opts)
+		often, rare := mustLog(t, e, "often"), mustLog(t, e, "rare")
+		values := unfollow(t, rare)
+		append1 := func(l shard.Log, value []byte) {
+			if _, err := l.Append(t.Context(), []shard.Record{{Value: value}}).Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond) // of a bubble's
+		}
+		for n := range 2000 { // 24 KiB of the journal for each of the rare ones: 21 in the cache
+			append1(often, longValue(n)[:3000])
+			if n%5 == 0 {
+				values = append(values, fmt.Appendf(nil, "%4d", n))
+				append1(rare, values[len(values)-1])
+			}
+		}
+		if lends(often) || cachedIn(often) == 0 {
+			t.Errorf("the log that is not rare lends: %v, and has %d shares in the cache", lends(often), cachedIn(often))
+		}
+		if !lends(rare) || cachedIn(rare) > 0 {
+			t.Errorf("the rare log lends: %v, and has %d shares in the cache", lends(rare), cachedIn(rare))
+		}
+		readsAs(t, rare, values, 7)
+		closeAccounted(t, e)
+	})
+}
+
 // See ahead.go: moving them from there would take a read for each.
 func TestWhatIsMovedBeforeItLeavesTheCacheStaysThereUntilThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 // logState is one log. There may be ten thousand idle ones: it has no goroutine, no timer and no open file of
-// its own, and its slices are nil while they are empty.
+// its own, and its slices are nil, or short, while they are empty.
 //
 //	first ≤ durable ≤ next, flushed ≤ durable
 //	segments and gaps hold [first, flushed), left and cache together hold at least [flushed, next)
@@ -38,10 +38,12 @@ type logState struct {
 	changed   chan struct{}
 	settings  shard.Settings
 
-	slab  slab         // memory for the next appends
-	lends atomic.Int64 // bytes of the slabs that are lent to its small appends; 0: none are
-	room  []byte       // what is left of its last slab that is lent: of length 0
-	mean  int64        // bytes that the last shares had, see lend.go
+	slab   slab         // memory for the next appends
+	lends  atomic.Int64 // bytes of the slabs that are lent to its small appends; 0: none are
+	room   []byte       // what is left of its last slab that is lent: of length 0
+	mean   int64        // bytes that the last shares had, see lend.go
+	apart  int64        // bytes of the journal from one share to the next, in the mean of the last ones
+	lastAt lsn          // of the last share
 
 	left  []place // ascending: what is in the journal alone, neither in segments nor in the cache
 	grown int64   // bytes since its size was looked at
@@ -310,6 +312,10 @@ func (l *logState) takeBack() {
 	l.e.budget.release(freed)
 }
 
+// keepCache is how long the list of the shares of a log may be that is worth keeping while it is empty: a log that lends needs it for
+// each batch again.
+const keepCache = 4
+
 // cut drops the first n shares of the cache and returns what they were charged. The lock is held.
 func (l *logState) cut(n int) (freed int64) {
 	for i, s := range l.cache[:n] {
@@ -319,12 +325,14 @@ func (l *logState) cut(n int) (freed int64) {
 		}
 		l.cache[i] = nil
 	}
-	if n == len(l.cache) {
-		l.cache = nil
-		l.shut()
-	} else {
+	if n < len(l.cache) {
 		l.cache = l.cache[n:]
+		return freed
 	}
+	if l.cache = l.cache[:0]; cap(l.cache) > keepCache {
+		l.cache = nil
+	}
+	l.shut()
 	return freed
 }
 
