@@ -79,6 +79,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, v *Visit, visi
 	switch {
 	case errors.Is(err, errCut): // the deadline for its body has been let pass
 		v.x.last(w)
+		v.request.Release() // others wait for it, and this one may be slow to take its answer, too
 		fault = slowClient()
 	case !foreseen && r.Context().Err() == nil:
 		h.logger.Error("request failed", "request", x.ids.request(), "operation", v.x.target(), "error", err)

@@ -51,7 +51,7 @@ type Budget struct {
 type Reservation struct {
 	budget *Budget
 	held   int64
-	since  time.Time    // when it began to be slow
+	since  time.Time    // when it began to be slow, or was cut off
 	took   time.Time    // when its client last took some of its answer; zero if that is not told
 	taken  int64        // how much of it, when that was last told or looked at
 	got    func() int64 // tells how much of it has come to the client; nil if nobody knows
@@ -290,7 +290,9 @@ func (b *Budget) press(w *waiter, now time.Time) {
 		r.look(now)
 		switch {
 		case r.gone:
-			needed -= r.held
+			if now.Sub(r.since) < shortPatience {
+				needed -= r.held
+			}
 		case r == w.reservation:
 		case r.stands(now):
 			slow = append(slow, r)
@@ -298,7 +300,7 @@ func (b *Budget) press(w *waiter, now time.Time) {
 			taking = append(taking, r)
 		}
 	}
-	wanted := needed // with what the first one wants
+	wanted := needed // with what the first one wants: nothing of large ones is in needed
 	if w.rank == large {
 		wanted += w.bytes
 	}
@@ -320,7 +322,7 @@ func (b *Budget) press(w *waiter, now time.Time) {
 }
 
 func (b *Budget) cutOff(r *Reservation) {
-	r.gone = true
+	r.gone, r.since = true, time.Now()
 	r.cut()
 	if waits := r.waits; waits != nil {
 		b.leave(waits)

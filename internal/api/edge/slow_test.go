@@ -67,6 +67,38 @@ func TestManySlowOnesMakeRoomForManyNewcomersAtOnce(t *testing.T) {
 	})
 }
 
+// One that does not give back at all is not counted on for longer than shortPatience.
+func TestNoMoreAreCutOffThanItTakes(t *testing.T) {
+	for name, wants := range map[string]int64{"little": 1 << 10, "much": smallRequest} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBudget(2 << 20)
+				waits, overdraws := b.Open(), b.Open()
+				grow(t, &waits, 1<<10)
+				slow := make([]Reservation, 3)
+				var cut int
+				for i := range slow {
+					slow[i] = b.Open()
+					grow(t, &slow[i], 680<<10)
+					slow[i].Slow(func() { cut++ })
+				}
+				grow(t, &overdraws, 20<<10)
+				time.Sleep(2 * patience)
+				ctx, cancel := context.WithTimeout(t.Context(), shortPatience)
+				defer cancel()
+				if err := waits.Grow(ctx, wants); !errors.Is(err, context.DeadlineExceeded) || cut != 1 {
+					t.Errorf("%v; %d were cut off while one was about to give back", err, cut)
+				}
+				ctx, cancel = context.WithTimeout(t.Context(), shortPatience)
+				defer cancel()
+				if err := waits.Grow(ctx, wants); !errors.Is(err, context.DeadlineExceeded) || cut != 2 {
+					t.Errorf("%v; %d were cut off when the first one did not give back", err, cut)
+				}
+			})
+		})
+	}
+}
+
 func TestWhoWantsMuchDoesNotHoldUpTheSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(1 << 20)
