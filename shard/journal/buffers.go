@@ -23,6 +23,8 @@ const (
 	bufferShare = 8
 	// popLooks bounds how many buffers are looked at for one of the right size.
 	popLooks = 64
+	// slabSizes is how many sizes of slabs there are.
+	slabSizes = 16
 )
 
 // buffers lends memory to long appends. What there is of it counts in the engine's budget.
@@ -31,10 +33,11 @@ type buffers struct {
 	memory *budget
 	lent   budget // of most; who finds nothing left waits here
 
-	mu    sync.Mutex // guards what follows; no other lock is taken under it
-	spare [][]byte   // empty; the one used last is the last, since the processor's cache may still hold it
-	bytes int64      // of spare
-	least int64      // of bytes since the last trim
+	mu    sync.Mutex          // guards what follows; no other lock is taken under it
+	spare [][]byte            // empty; the one used last is the last, since the processor's cache may still hold it
+	slabs [slabSizes][][]byte // the same, those of a power of two up to mostSlab: there may be thousands
+	bytes int64               // of all these
+	least int64               // of bytes since the last trim
 }
 
 func newBuffers(memory *budget) *buffers {
@@ -75,8 +78,28 @@ func (b *buffers) get(ctx context.Context, n int) ([]byte, error) {
 	return make([]byte, 0, size), nil
 }
 
+// slabsOf returns the list of spare slabs of a size, nil if slabs have no such size. The lock is held.
+func (b *buffers) slabsOf(size int64) *[][]byte {
+	if size > mostSlab || size&(size-1) != 0 {
+		return nil
+	}
+	return &b.slabs[bits.Len64(uint64(size-1))]
+}
+
 // pop takes the last spare buffer of a size, nil if there is none among the last ones. The lock is held.
 func (b *buffers) pop(size int64) []byte {
+	if slabs := b.slabsOf(size); slabs != nil {
+		n := len(*slabs)
+		if n == 0 {
+			return nil
+		}
+		buf := (*slabs)[n-1]
+		(*slabs)[n-1] = nil
+		*slabs = (*slabs)[:n-1]
+		b.bytes -= size
+		b.least = min(b.least, b.bytes)
+		return buf
+	}
 	for i, buf := range slices.Backward(b.spare) {
 		if len(b.spare)-i > popLooks {
 			break
@@ -120,21 +143,31 @@ func (b *buffers) give(bufs ...[]byte) {
 	b.mu.Lock()
 	for _, buf := range bufs {
 		size += int64(cap(buf))
-		b.spare = append(b.spare, buf[:0])
+		spare := &b.spare
+		if slabs := b.slabsOf(int64(cap(buf))); slabs != nil {
+			spare = slabs
+		}
+		*spare = append(*spare, buf[:0])
 	}
 	b.bytes += size
 	b.mu.Unlock()
 	b.lent.release(size)
 }
 
-// shed drops the spare buffers that were used longest ago until no more than so many bytes are left, and returns what they
+// shed drops the spare buffers that were used longest ago, and then slabs, until no more than so many bytes are left, and returns what they
 // had. The lock is held.
 func (b *buffers) shed(left int64) (freed int64) {
-	n := 0
-	for ; n < len(b.spare) && b.bytes-freed > left; n++ {
-		freed += int64(cap(b.spare[n]))
+	drop := func(spare *[][]byte) {
+		n := 0
+		for ; n < len(*spare) && b.bytes-freed > left; n++ {
+			freed += int64(cap((*spare)[n]))
+		}
+		*spare = slices.Delete(*spare, 0, n)
 	}
-	b.spare = slices.Delete(b.spare, 0, n)
+	drop(&b.spare)
+	for i := range b.slabs {
+		drop(&b.slabs[i])
+	}
 	b.bytes -= freed
 	b.least = min(b.least, b.bytes)
 	return freed

@@ -47,7 +47,11 @@ func cachedIn(l shard.Log) int {
 func (b *buffers) state() (spare int, lent, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.spare), b.lent.used.Load(), b.bytes
+	spare = len(b.spare)
+	for _, slabs := range b.slabs {
+		spare += len(slabs)
+	}
+	return spare, b.lent.used.Load(), b.bytes
 }
 
 func TestLongFramesThatNobodyWaitsForTakeTheSameMemory(t *testing.T) {

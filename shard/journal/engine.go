@@ -60,6 +60,10 @@ type Engine struct {
 
 	settling chan aftermath // of batches with many frames
 
+	// cacheable counts the bytes of shares that became durable and are in the cache, or would be if no rare log lent (lend.go). It is
+	// the committer's.
+	cacheable int64
+
 	committerDone, settlerDone, flusherDone, lengthsDone chan struct{}
 	closeOnce                                            sync.Once
 	closeErr                                             error

@@ -18,13 +18,15 @@ import (
 //   - nobody follows it, and
 //   - its shares are not so short that the places of them, and reading each by itself, cost more than is gained, and its records
 //     are not moved while they are in the cache (ahead.go), nor would be if they were there; or
-//   - it is one of so many that they are read from the journal, one by one, in any case.
+//   - so few of its shares would be in the cache at one time that they are not moved from there, and are read from the journal, one
+//     by one, in any case. That goes by what would be in the cache if no such log lent, see Engine.cacheable.
 
 const (
 	// lentShare is how long the shares of a log are, in the mean, that lends.
 	lentShare = 2 << 10
-	// mostSlab is the longest slab that is lent. Logs with shorter shares take shorter ones.
-	mostSlab = 32 << 10
+	// mostSlab is the longest slab that is lent, and leastSlab the shortest. Logs with shorter shares take shorter ones.
+	mostSlab  = 32 << 10
+	leastSlab = 512
 	// meanOf is of how many of a log's last shares the mean is taken, about.
 	meanOf = 8
 )
@@ -33,14 +35,18 @@ const (
 // is held.
 func (l *logState) lendAfter(s *share) {
 	l.mean += (s.bytes - l.mean) / meanOf
-	if l.lastAt > 0 {
-		l.apart += (int64(s.at-l.lastAt) - l.apart) / meanOf
+	e := l.e
+	if s.lent == nil || l.rare() {
+		e.cacheable += s.bytes + shareOverhead
 	}
-	l.lastAt = s.at
+	if l.lastAt > 0 {
+		l.apart += (min(e.cacheable-l.lastAt, e.opts.CacheBytes) - l.apart) / meanOf
+	}
+	l.lastAt = e.cacheable
 	slab := int64(0)
-	if (l.mean >= l.e.opts.lentShare && !l.aheadIfCached() || l.rare()) && !l.followedNow() {
+	if (l.mean >= e.opts.lentShare && !l.aheadIfCached() || l.rare()) && !l.followedNow() {
 		slab = slabFor(l.mean)
-		if !l.e.buffers.fits(int(slab)) {
+		if !e.buffers.fits(int(slab)) {
 			slab = 0
 		}
 	}
@@ -50,7 +56,9 @@ func (l *logState) lendAfter(s *share) {
 }
 
 // slabFor returns how long slabs are for shares of so many bytes in the mean: most shares take one.
-func slabFor(mean int64) int64 { return min(int64(1)<<bits.Len64(uint64(mean+mean/4-1)), mostSlab) }
+func slabFor(mean int64) int64 {
+	return min(int64(1)<<bits.Len64(uint64(max(mean+mean/4, leastSlab)-1)), mostSlab)
+}
 
 // aheadIfCached tells whether records of the log may be worth moving ahead: it goes by what is in the journal instead of
 // what is in the cache, and is in doubt for shares that may be longer at other times. The lock is held.
@@ -58,8 +66,7 @@ func (l *logState) aheadIfCached() bool {
 	return l.mean < 2*aheadBytes && l.retains(max(l.unflushed, 1))
 }
 
-// rare tells whether so few shares of the log are in the cache at one time that they are not moved from there, and read one by one
-// from the journal in any case. The lock is held.
+// rare tells whether fewer shares of the log than are worth moving ahead would be in the cache at one time. The lock is held.
 func (l *logState) rare() bool {
 	return l.apart*int64(l.e.opts.aheadShares) > l.e.opts.CacheBytes
 }
@@ -98,7 +105,7 @@ func (l *logState) lentShare(size, slab int64) (s *share, charge int64, err erro
 		return nil, 0, nil
 	}
 	e := l.e
-	charge = slab / 2
+	charge = max(slab/2, appendOverhead)
 	fresh := e.buffers.atHand(slab, charge)
 	if fresh == nil {
 		return nil, 0, nil

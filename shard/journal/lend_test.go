@@ -37,6 +37,11 @@ func appendSmall(t *testing.T, rounds int, logs ...shard.Log) (values [][]byte) 
 	return values
 }
 
+func spares(b *buffers) int {
+	spare, _, _ := b.state()
+	return spare
+}
+
 func lends(l shard.Log) bool { return l.(*logState).lends.Load() > 0 }
 
 func TestSmallFramesThatNobodyWaitsForTakeTheSameMemory(t *testing.T) {
@@ -106,9 +111,9 @@ func TestShortSharesOfARareLogPassThroughSlabs(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond) // of a bubble's
 		}
-		for n := range 2000 { // 24 KiB of the journal for each of the rare ones: 21 in the cache
+		for n := range 2000 { // 33 KiB for each of the rare ones: 15 would be in the cache
 			append1(often, longValue(n)[:3000])
-			if n%5 == 0 {
+			if n%10 == 0 {
 				values = append(values, fmt.Appendf(nil, "%4d", n))
 				append1(rare, values[len(values)-1])
 			}
@@ -120,6 +125,33 @@ func TestShortSharesOfARareLogPassThroughSlabs(t *testing.T) {
 			t.Errorf("the rare log lends: %v, and has %d shares in the cache", lends(rare), cachedIn(rare))
 		}
 		readsAs(t, rare, values, 7)
+		closeAccounted(t, e)
+	})
+}
+
+// What passes through buffers, or slabs of a log that is not rare, is not in the cache, however much of the journal it takes.
+func TestShortSharesBesideWhatIsNotCachedStayInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := lendingOptions(vfs.NewMem())
+		opts.bufferedFrame = 4 << 10
+		e := mustOpen(t, opts)
+		long, short := mustLog(t, e, "long"), mustLog(t, e, "short")
+		unfollow(t, long)
+		unfollow(t, short)
+		for n := range 1000 { // 36 KiB of the journal for each of the short ones: 14 of them in 512 KiB of it
+			for _, append1 := range []struct {
+				to    shard.Log
+				value []byte
+			}{{long, longValue(n)}, {long, longValue(n)}, {short, make([]byte, 300)}} {
+				if _, err := append1.to.Append(t.Context(), []shard.Record{{Value: append1.value}}).Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond) // of a bubble's
+			}
+		}
+		if n := cachedIn(short); lends(short) || n < 2*aheadShares || cachedIn(long) > 0 {
+			t.Errorf("it lends: %v, and has %d shares in the cache beside %d long ones", lends(short), n, cachedIn(long))
+		}
 		closeAccounted(t, e)
 	})
 }
@@ -231,8 +263,8 @@ func TestWhatIsNotAtHandIsNotWaitedFor(t *testing.T) {
 		t.Errorf("a buffer of %d bytes beside as many as there may be; %d are lent", cap(buf), b.lent.used.Load())
 	}
 	memory.used.Store(memory.limit - 500)
-	if buf := b.atHand(1<<10, 512); buf != nil || b.lent.used.Load() != 0 || len(b.spare) != 8 {
-		t.Errorf("a buffer without room for what is charged beside; %d are lent, %d spare", b.lent.used.Load(), len(b.spare))
+	if buf := b.atHand(1<<10, 512); buf != nil || b.lent.used.Load() != 0 || spares(b) != 8 {
+		t.Errorf("a buffer without room for what is charged beside; %d are lent, %d spare", b.lent.used.Load(), spares(b))
 	}
 	if buf := b.atHand(1<<10, 500); buf == nil || memory.used.Load() != memory.limit {
 		t.Errorf("there is room, but no buffer; %d bytes are counted", memory.used.Load())
@@ -240,5 +272,28 @@ func TestWhatIsNotAtHandIsNotWaitedFor(t *testing.T) {
 	memory.stop(errors.New("closed"))
 	if buf := b.atHand(1<<10, 0); buf != nil {
 		t.Error("a buffer after all is refused")
+	}
+}
+
+func TestThousandsOfSlabsDoNotHideLongBuffers(t *testing.T) {
+	b := newBuffers(&budget{limit: 64 << 20, wanted: func() {}})
+	long, err := b.get(t.Context(), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.give(long)
+	slabs := make([][]byte, 1000)
+	for i := range slabs {
+		slabs[i] = b.atHand(leastSlab<<(i%3), 0)
+	}
+	b.give(slabs...)
+	again, err := b.get(t.Context(), 1<<20)
+	if err != nil || &again[:1][0] != &long[:1][0] {
+		t.Errorf("another buffer was made: %v", err)
+	}
+	b.give(again)
+	b.drop()
+	if spares(b) != 0 || b.bytes != 0 || b.memory.used.Load() != 0 {
+		t.Errorf("%d are spare, of %d bytes; %d are counted", spares(b), b.bytes, b.memory.used.Load())
 	}
 }

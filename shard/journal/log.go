@@ -13,7 +13,7 @@ import (
 )
 
 // logState is one log. There may be ten thousand idle ones: it has no goroutine, no timer and no open file of
-// its own, and its slices are nil, or short, while they are empty.
+// its own, and its slices are nil while they are empty.
 //
 //	first ≤ durable ≤ next, flushed ≤ durable
 //	segments and gaps hold [first, flushed), left and cache together hold at least [flushed, next)
@@ -42,8 +42,9 @@ type logState struct {
 	lends  atomic.Int64 // bytes of the slabs that are lent to its small appends; 0: none are
 	room   []byte       // what is left of its last slab that is lent: of length 0
 	mean   int64        // bytes that the last shares had, see lend.go
-	apart  int64        // bytes of the journal from one share to the next, in the mean of the last ones
-	lastAt lsn          // of the last share
+	apart  int64        // of Engine.cacheable, from one share to the next, in the mean of the last ones
+	lastAt int64        // Engine.cacheable with the last share
+	one    [1]*share    // memory for cache: a log that lends has none or one, and so in each batch again
 
 	left  []place // ascending: what is in the journal alone, neither in segments nor in the cache
 	grown int64   // bytes since its size was looked at
@@ -235,8 +236,12 @@ func (l *logState) begin(size int64) (*share, error) {
 		return nil, err
 	}
 	l.open = s
-	if len(l.cache) == cap(l.cache) { // it moves on at both ends
+	switch {
+	case l.cache == nil:
+		l.cache = l.one[:0]
+	case len(l.cache) == cap(l.cache): // it moves on at both ends
 		l.cache = slices.Grow(l.cache, len(l.cache)+1)
+		l.one[0] = nil
 	}
 	l.cache = append(l.cache, s)
 	return s, nil
@@ -312,10 +317,6 @@ func (l *logState) takeBack() {
 	l.e.budget.release(freed)
 }
 
-// keepCache is how long the list of the shares of a log may be that is worth keeping while it is empty: a log that lends needs it for
-// each batch again.
-const keepCache = 4
-
 // cut drops the first n shares of the cache and returns what they were charged. The lock is held.
 func (l *logState) cut(n int) (freed int64) {
 	for i, s := range l.cache[:n] {
@@ -329,9 +330,7 @@ func (l *logState) cut(n int) (freed int64) {
 		l.cache = l.cache[n:]
 		return freed
 	}
-	if l.cache = l.cache[:0]; cap(l.cache) > keepCache {
-		l.cache = nil
-	}
+	l.cache = l.one[:0]
 	l.shut()
 	return freed
 }
