@@ -33,11 +33,10 @@ type buffers struct {
 	memory *budget
 	lent   budget // of most; who finds nothing left waits here
 
-	mu    sync.Mutex          // guards what follows; no other lock is taken under it
-	spare [][]byte            // empty; the one used last is the last, since the processor's cache may still hold it
-	slabs [slabSizes][][]byte // the same, those of a power of two up to mostSlab: there may be thousands
-	bytes int64               // of all these
-	least int64               // of bytes since the last trim
+	mu    sync.Mutex        // guards what follows; no other lock is taken under it
+	spare spares            // long ones
+	slabs [slabSizes]spares // those of a power of two up to mostSlab: there may be thousands
+	bytes int64             // of all these
 }
 
 func newBuffers(memory *budget) *buffers {
@@ -78,37 +77,51 @@ func (b *buffers) get(ctx context.Context, n int) ([]byte, error) {
 	return make([]byte, 0, size), nil
 }
 
-// slabsOf returns the list of spare slabs of a size, nil if slabs have no such size. The lock is held.
-func (b *buffers) slabsOf(size int64) *[][]byte {
-	if size > mostSlab || size&(size-1) != 0 {
-		return nil
+// spares are empty buffers; the one used last is the last, since the processor's cache may still hold it.
+type spares struct {
+	list  [][]byte
+	least int // how many there were at least since the last trim
+}
+
+// take takes one out.
+func (s *spares) take(i int) []byte {
+	buf := s.list[i]
+	s.list = slices.Delete(s.list, i, i+1)
+	s.least = min(s.least, len(s.list))
+	return buf
+}
+
+// drop drops those that were used longest ago, n at most, until so many bytes are freed.
+func (s *spares) drop(n int, bytes int64) (freed int64) {
+	k := 0
+	for ; k < n && freed < bytes; k++ {
+		freed += int64(cap(s.list[k]))
 	}
-	return &b.slabs[bits.Len64(uint64(size-1))]
+	if s.list = slices.Delete(s.list, 0, k); len(s.list) == 0 {
+		s.list = nil
+	}
+	s.least = max(s.least-k, 0)
+	return freed
+}
+
+// listOf returns where spare buffers of a size are.
+func (b *buffers) listOf(size int64) (list *spares, slabs bool) {
+	if size > mostSlab || size&(size-1) != 0 {
+		return &b.spare, false
+	}
+	return &b.slabs[bits.Len64(uint64(size-1))], true
 }
 
 // pop takes the last spare buffer of a size, nil if there is none among the last ones. The lock is held.
 func (b *buffers) pop(size int64) []byte {
-	if slabs := b.slabsOf(size); slabs != nil {
-		n := len(*slabs)
-		if n == 0 {
-			return nil
-		}
-		buf := (*slabs)[n-1]
-		(*slabs)[n-1] = nil
-		*slabs = (*slabs)[:n-1]
-		b.bytes -= size
-		b.least = min(b.least, b.bytes)
-		return buf
-	}
-	for i, buf := range slices.Backward(b.spare) {
-		if len(b.spare)-i > popLooks {
+	s, slabs := b.listOf(size)
+	for i, buf := range slices.Backward(s.list) {
+		if !slabs && len(s.list)-i > popLooks {
 			break
 		}
 		if int64(cap(buf)) == size {
-			b.spare = slices.Delete(b.spare, i, i+1)
 			b.bytes -= size
-			b.least = min(b.least, b.bytes)
-			return buf
+			return s.take(i)
 		}
 	}
 	return nil
@@ -143,41 +156,49 @@ func (b *buffers) give(bufs ...[]byte) {
 	b.mu.Lock()
 	for _, buf := range bufs {
 		size += int64(cap(buf))
-		spare := &b.spare
-		if slabs := b.slabsOf(int64(cap(buf))); slabs != nil {
-			spare = slabs
-		}
-		*spare = append(*spare, buf[:0])
+		spare, _ := b.listOf(int64(cap(buf)))
+		spare.list = append(spare.list, buf[:0])
 	}
 	b.bytes += size
 	b.mu.Unlock()
 	b.lent.release(size)
 }
 
-// shed drops the spare buffers that were used longest ago, and then slabs, until no more than so many bytes are left, and returns what they
-// had. The lock is held.
+// shed drops spare buffers until no more than so many bytes are left, first those that nobody has used since the last trim, and
+// returns what they had. The lock is held.
 func (b *buffers) shed(left int64) (freed int64) {
-	drop := func(spare *[][]byte) {
-		n := 0
-		for ; n < len(*spare) && b.bytes-freed > left; n++ {
-			freed += int64(cap((*spare)[n]))
-		}
-		*spare = slices.Delete(*spare, 0, n)
+	want := b.bytes - left
+	for s := range b.lists {
+		freed += s.drop(s.least, want-freed)
 	}
-	drop(&b.spare)
-	for i := range b.slabs {
-		drop(&b.slabs[i])
+	for s := range b.lists {
+		freed += s.drop(len(s.list), want-freed)
 	}
 	b.bytes -= freed
-	b.least = min(b.least, b.bytes)
 	return freed
+}
+
+// lists calls f for each list of spare buffers.
+func (b *buffers) lists(f func(*spares) bool) {
+	if !f(&b.spare) {
+		return
+	}
+	for i := range b.slabs {
+		if !f(&b.slabs[i]) {
+			return
+		}
+	}
 }
 
 // trim drops what has been spare since the last trim.
 func (b *buffers) trim() {
 	b.mu.Lock()
-	freed := b.shed(b.bytes - b.least)
-	b.least = b.bytes
+	freed := int64(0)
+	for s := range b.lists {
+		freed += s.drop(s.least, b.bytes)
+		s.least = len(s.list)
+	}
+	b.bytes -= freed
 	b.mu.Unlock()
 	b.memory.release(freed)
 }

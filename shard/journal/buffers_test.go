@@ -47,9 +47,8 @@ func cachedIn(l shard.Log) int {
 func (b *buffers) state() (spare int, lent, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	spare = len(b.spare)
-	for _, slabs := range b.slabs {
-		spare += len(slabs)
+	for s := range b.lists {
+		spare += len(s.list)
 	}
 	return spare, b.lent.used.Load(), b.bytes
 }

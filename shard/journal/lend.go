@@ -36,7 +36,8 @@ const (
 func (l *logState) lendAfter(s *share) {
 	l.mean += (s.bytes - l.mean) / meanOf
 	e := l.e
-	if s.lent == nil || l.rare() {
+	long := l.mean >= e.opts.lentShare && !l.aheadIfCached()
+	if s.lent == nil || !long && !s.buffered {
 		e.cacheable += s.bytes + shareOverhead
 	}
 	if l.lastAt > 0 {
@@ -44,7 +45,7 @@ func (l *logState) lendAfter(s *share) {
 	}
 	l.lastAt = e.cacheable
 	slab := int64(0)
-	if (l.mean >= e.opts.lentShare && !l.aheadIfCached() || l.rare()) && !l.followedNow() {
+	if (long || l.rare()) && !l.followedNow() {
 		slab = slabFor(l.mean)
 		if !e.buffers.fits(int(slab)) {
 			slab = 0
@@ -105,7 +106,7 @@ func (l *logState) lentShare(size, slab int64) (s *share, charge int64, err erro
 		return nil, 0, nil
 	}
 	e := l.e
-	charge = max(slab/2, appendOverhead)
+	charge = slab / 2
 	fresh := e.buffers.atHand(slab, charge)
 	if fresh == nil {
 		return nil, 0, nil

@@ -13,7 +13,7 @@ import (
 )
 
 // logState is one log. There may be ten thousand idle ones: it has no goroutine, no timer and no open file of
-// its own, and its slices are nil while they are empty.
+// its own, and its slices take next to nothing while they are empty.
 //
 //	first ≤ durable ≤ next, flushed ≤ durable
 //	segments and gaps hold [first, flushed), left and cache together hold at least [flushed, next)
@@ -44,7 +44,7 @@ type logState struct {
 	mean   int64        // bytes that the last shares had, see lend.go
 	apart  int64        // of Engine.cacheable, from one share to the next, in the mean of the last ones
 	lastAt int64        // Engine.cacheable with the last share
-	one    [1]*share    // memory for cache: a log that lends has none or one, and so in each batch again
+	one    [1]*share    // memory for cache: a log that lends mostly has none or one, and so in each batch again
 
 	left  []place // ascending: what is in the journal alone, neither in segments nor in the cache
 	grown int64   // bytes since its size was looked at
@@ -133,7 +133,7 @@ func (l *logState) queue(ctx context.Context, records []shard.Record, size int) 
 		}
 		p = l.add(s, buf, len(records), false, sum, room.charge, now)
 		if room.buffer != nil {
-			s.lent = append(s.lent, buf)
+			s.lent, s.buffered = append(s.lent, buf), true
 			if mutant.On(mutant.ReuseUnwritten) {
 				e.giveBack(s)
 			}
@@ -308,7 +308,9 @@ func (l *logState) takeBack() {
 		freed += l.cache[n].charge
 		l.cache[n] = nil
 	}
-	l.cache = l.cache[:n]
+	if l.cache = l.cache[:n]; n == 0 {
+		l.cache = l.one[:0]
+	}
 	l.shut()
 	if !l.gone && !mutant.On(mutant.KeepPlaces) {
 		l.next = l.durable

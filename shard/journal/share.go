@@ -31,6 +31,8 @@ type share struct {
 	parts  []part   // nil when it has left the cache
 	frames uint32
 
+	buffered bool // a long frame is in lent
+
 	skip uint32 // from the beginning of its batch to its first frame; set when that is written
 	at   lsn    // of the batch; likewise
 
