@@ -28,13 +28,19 @@ func appendSmall(t *testing.T, rounds int, logs ...shard.Log) (values [][]byte) 
 		v := bytes.Repeat(fmt.Appendf(nil, "%5d ", n), 250)
 		values = append(values, v)
 		for _, l := range logs {
-			if _, err := l.Append(t.Context(), []shard.Record{{Value: v}}).Wait(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Millisecond) // of a bubble's
+			appendAlone(t, l, v)
 		}
 	}
 	return values
+}
+
+// appendAlone appends a record in a batch of its own.
+func appendAlone(t *testing.T, l shard.Log, value []byte) {
+	t.Helper()
+	if _, err := l.Append(t.Context(), []shard.Record{{Value: value}}).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Millisecond) // of a bubble's
 }
 
 func spareIn(b *buffers) int {
@@ -105,17 +111,11 @@ func TestShortSharesOfARareLogPassThroughSlabs(t *testing.T) {
 		e := mustOpen(t, opts)
 		often, rare := mustLog(t, e, "often"), mustLog(t, e, "rare")
 		values := unfollow(t, rare)
-		append1 := func(l shard.Log, value []byte) {
-			if _, err := l.Append(t.Context(), []shard.Record{{Value: value}}).Wait(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Millisecond) // of a bubble's
-		}
 		for n := range 2000 { // 33 KiB for each of the rare ones: 15 would be in the cache
-			append1(often, longValue(n)[:3000])
+			appendAlone(t, often, longValue(n)[:3000])
 			if n%10 == 0 {
 				values = append(values, fmt.Appendf(nil, "%4d", n))
-				append1(rare, values[len(values)-1])
+				appendAlone(t, rare, values[len(values)-1])
 			}
 		}
 		if lends(often) || cachedIn(often) == 0 {
@@ -137,15 +137,10 @@ func TestShortSharesBesideWhatIsNotCachedStayInMemory(t *testing.T) {
 		e := mustOpen(t, opts)
 		a, b, c, short := mustLog(t, e, "a"), mustLog(t, e, "b"), mustLog(t, e, "c"), mustLog(t, e, "short")
 		for n := range 2000 { // 52 KiB of the journal for each of the short ones: 10 of them in 512 KiB of it
-			for _, append1 := range []struct {
-				to    shard.Log
-				value []byte
-			}{{a, longValue(n)}, {b, longValue(n)}, {c, longValue(n)}, {short, make([]byte, 300)}} {
-				if _, err := append1.to.Append(t.Context(), []shard.Record{{Value: append1.value}}).Wait(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(time.Millisecond) // of a bubble's
+			for _, long := range []shard.Log{a, b, c} {
+				appendAlone(t, long, longValue(n))
 			}
+			appendAlone(t, short, make([]byte, 300))
 		}
 		if n := cachedIn(short); lends(short) || n < 2*aheadShares || cachedIn(a) > 0 {
 			t.Errorf("it lends: %v, and has %d shares in the cache beside %d long ones", lends(short), n, cachedIn(a))
