@@ -234,6 +234,20 @@ func TestABodyThatIsNotReadDoesNotSpoilTheConnectionOrTheAnswer(t *testing.T) {
 	}
 }
 
+func TestWhoSendsAllBeforeReadingGetsTheAnswer(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })
+	c, r := f.dial()
+	if _, err := io.WriteString(c, request("S.A", strings.Repeat("x", 8<<20))); err != nil {
+		t.Fatalf("the connection was closed while the body was sent: %v", err)
+	}
+	if _, last := expect(t, r, http.StatusRequestEntityTooLarge, "no\n"); !last {
+		t.Error("the client is not told that the connection ends, and may send another request on it")
+	}
+	if n, err := io.Copy(io.Discard, r); n != 0 || err != nil {
+		t.Errorf("after the answer: %d bytes, %v", n, err)
+	}
+}
+
 func TestAHandlerThatPanicsEndsItsConnectionAlone(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("X-Amz-Target") {
