@@ -279,33 +279,20 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	if len(b.queue) == 0 || b.queue[0] != w {
 		return
 	}
-	needed := b.used - b.limit // to be given back, beyond what is about to be
-	for _, waits := range b.queue {
-		if waits.rank != large {
-			needed += waits.bytes
-		}
+	needed, first := b.needed(now)
+	if first <= 0 {
+		return // those that have been cut off are about to give back enough
 	}
 	var slow, taking []*Reservation
 	for r := b.slow; r != nil; r = r.next {
 		r.look(now)
 		switch {
-		case r.gone:
-			if now.Sub(r.since) < shortPatience {
-				needed -= r.held
-			}
-		case r == w.reservation:
+		case r.gone, r == w.reservation:
 		case r.stands(now):
 			slow = append(slow, r)
 		case r.slowFor(now) > patience && now.Sub(b.served) > patience:
 			taking = append(taking, r)
 		}
-	}
-	wanted := needed // with what the first one wants: nothing of large ones is in needed
-	if w.rank == large {
-		wanted += w.bytes
-	}
-	if wanted <= 0 {
-		return // those that have been cut off are about to give back enough
 	}
 	most := func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) }
 	slices.SortFunc(slow, most)
@@ -319,6 +306,26 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	if len(slow) == 0 && len(taking) > 0 { // one, and then it is seen whether that has helped
 		b.cutOff(slices.MinFunc(taking, func(a, b *Reservation) int { return cmp.Or(cmp.Compare(a.rate(now), b.rate(now)), most(a, b)) }))
 	}
+}
+
+// needed is how many bytes must be given back, beyond what those that have been cut off just now are about to, for all who
+// wait but large ones, and what it takes to serve the first of the queue as well.
+func (b *Budget) needed(now time.Time) (all, first int64) {
+	all = b.used - b.limit
+	for _, waits := range b.queue {
+		if waits.rank != large {
+			all += waits.bytes
+		}
+	}
+	for r := b.slow; r != nil; r = r.next {
+		if r.gone && now.Sub(r.since) < shortPatience {
+			all -= r.held
+		}
+	}
+	if w := b.queue[0]; w.rank == large {
+		return all, all + w.bytes
+	}
+	return all, all
 }
 
 func (b *Budget) cutOff(r *Reservation) {

@@ -83,6 +83,38 @@ func TestASmallAnswerHoldsNoMemoryWhileItIsSent(t *testing.T) {
 	}
 }
 
+// slowVisitor has been slow to send what it holds memory for.
+type slowVisitor struct {
+	t       *testing.T
+	refused bool
+}
+
+func (s *slowVisitor) Serve(_ http.ResponseWriter, r *http.Request, v *Visit) error {
+	if err := v.Hold(r.Context(), 1<<20); err != nil {
+		s.t.Error(err)
+	}
+	return errCut
+}
+
+func (s *slowVisitor) Refuse(_ http.ResponseWriter, v *Visit, fault *wire.Fault) {
+	s.refused = true
+	if used := v.handler.requests.Used(); used != 0 || fault.Status != http.StatusServiceUnavailable {
+		s.t.Errorf("%d bytes are held while it is answered with %d", used, fault.Status)
+	}
+}
+
+func TestAVisitorThatWasSlowHoldsNothingWhileItIsRefused(t *testing.T) {
+	handler, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	visitor := &slowVisitor{t: t}
+	handler.Beside("a service", "Visit", visitor).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
+	if !visitor.refused {
+		t.Error("it was not answered")
+	}
+}
+
 // long is an output that knows how long its answer is.
 type long struct{ Text string }
 
