@@ -34,10 +34,11 @@ once by a second signal, 5 another node has taken over the log in Kafka.`,
 				return err
 			}
 			node.Tune(config)
-			n, err := node.New(config, node.Options{
-				Logger:  slog.New(config.Logging.Handler(cmd.ErrOrStderr())),
-				Version: versionName(),
-			})
+			logger := slog.New(config.Logging.Handler(cmd.ErrOrStderr()))
+			for _, name := range node.UnknownVariables(environ()) {
+				logger.Warn(name + " is set in the environment, but is no setting")
+			}
+			n, err := node.New(config, node.Options{Logger: logger, Version: versionName()})
 			if err != nil {
 				return err
 			}

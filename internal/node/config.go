@@ -133,8 +133,11 @@ func (c *Config) Validate() error {
 	problems := []error{c.validateListen()}
 	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
-	if _, err := resolve("admin", c.Admin); err != nil {
+	admin, err := resolve("admin", c.Admin)
+	if err != nil {
 		problems = append(problems, err)
+	} else if services, err := resolve("listen", c.Listen); err == nil && admin.Port != 0 && admin.String() == services.String() {
+		report("admin: %s is the address of the services, too; each needs one of its own", c.Admin)
 	}
 	if c.Data == "" {
 		report("data: a directory is needed")

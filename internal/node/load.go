@@ -41,8 +41,11 @@ func Load(defaults Config, file string, environment map[string]string) (Config, 
 	return c, nil
 }
 
-// UnknownVariables lists what begins like a setting in the environment and is none. It may be a typing error;
-// it is no error, since orchestrators put variables of their own under a service's name.
+// orchestrators' variables tell containers where a service of the name "sluice" is.
+var orchestrators = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_\w+)?)$`)
+
+// UnknownVariables lists what begins like a setting in the environment and is none, nor comes from an orchestrator. It may be
+// a typing error.
 func UnknownVariables(environment map[string]string) []string {
 	known := map[string]bool{EnvPrefix + "CONFIG": true}
 	for _, name := range variables() {
@@ -50,7 +53,7 @@ func UnknownVariables(environment map[string]string) []string {
 	}
 	var unknown []string
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		if strings.HasPrefix(name, EnvPrefix) && !known[name] {
+		if rest, ours := strings.CutPrefix(name, EnvPrefix); ours && !known[name] && !orchestrators.MatchString(rest) {
 			unknown = append(unknown, name)
 		}
 	}
