@@ -49,8 +49,8 @@ const (
 const (
 	outSize    = 1 << 10
 	maxDiscard = 256 << 10              // of a body that the handler left: as net/http
-	linger     = 500 * time.Millisecond // for maxDiscard after the last answer of a connection
-	lingerMost = 5 * time.Second        // for all that comes after it
+	linger     = 500 * time.Millisecond // for maxDiscard bytes after the last answer of a connection
+	lingerMost = 5 * time.Second        // for all of them
 )
 
 func (s *Server) newConn(c net.Conn) *conn {
@@ -200,18 +200,19 @@ func (c *conn) logf(format string, args ...any) {
 
 // part closes the connection after an answer, in such a way that the client can read it: closing a socket with
 // unread bytes, or having more of them come, would have the answer thrown away. Many clients read only once they have
-// sent all, so what they still send is taken while it comes, for a while.
+// sent the whole body, so the rest of it is taken while it comes, for a while.
 func (c *conn) part() {
 	defer func() { _ = c.net.Close() }()
 	half, ok := c.net.(interface{ CloseWrite() error })
 	if !ok || !c.response.sent || half.CloseWrite() != nil {
 		return
 	}
-	now := time.Now()
-	for end := now.Add(lingerMost); now.Before(end) && c.net.SetReadDeadline(now.Add(linger)) == nil; now = time.Now() {
-		if _, err := io.CopyN(io.Discard, c.net, maxDiscard); err != nil {
+	now, left := time.Now(), c.body.left+maxDiscard
+	for end := now.Add(lingerMost); left > 0 && now.Before(end) && c.net.SetReadDeadline(now.Add(linger)) == nil; now = time.Now() {
+		if _, err := io.CopyN(io.Discard, c.net, min(left, maxDiscard)); err != nil {
 			return
 		}
+		left -= maxDiscard
 	}
 }
 
