@@ -122,5 +122,5 @@ func (l *logState) retains(bytes int64) bool {
 // nothing were moved ahead.
 func (e *Engine) aheadTimes() int64 {
 	files, _ := e.journal.count()
-	return max(1, int64(files/2)*e.opts.JournalFileBytes/e.opts.CacheBytes)
+	return max(1, int64(files-lowFiles(files))*e.opts.JournalFileBytes/e.opts.CacheBytes)
 }

@@ -26,16 +26,28 @@ import (
 // count and is written again.
 
 // journalLow tells whether the journal should get more free files now, so that the committer will not have to wait.
-func (f *flusher) journalLow() bool { return f.isLow(f.e.journal.fill()) }
+func (f *flusher) journalLow() bool {
+	s := f.e.journal.fill()
+	return f.isLow(s) || f.freeable(s)
+}
+
+// freeable tells whether a checkpoint alone is worth it: half of the files are in use, and some of them for nothing.
+func (f *flusher) freeable(s journalFill) bool {
+	return s.free <= (s.files-1)/2 && s.old && f.needed() >= s.oldest
+}
 
 func (f *flusher) isLow(s journalFill) bool {
-	return s.free <= (s.files-1)/2 && (s.old || f.mayGrow(s))
+	return s.free <= lowFiles(s.files) && (s.old || f.mayGrow(s))
 }
+
+// lowFiles is how many free files of so many are few. The later records are moved, the more of their log are moved with one
+// write; but one file is free in time for commits that come faster than records are moved.
+func lowFiles(files int) int { return min((files-1)/2, max(1, (files-1)/3)) }
 
 // journalShort tells whether nothing but more free files should be worked for: the committer waits for one, or will soon.
 func (f *flusher) journalShort() bool {
 	s := f.e.journal.fill()
-	return f.hurried() || s.free <= (s.files-1)/4
+	return f.hurried() || s.free <= lowFiles(s.files)/2
 }
 
 // mayGrow tells whether there may be another journal file.
@@ -65,12 +77,12 @@ func (f *flusher) checkpointDue() error {
 	s := f.e.journal.fill()
 	stalled = stalled && s.free == 0 // else it has been helped
 	switch low := f.isLow(s); {
+	case f.freeable(s), f.e.opts.eager && s.old && f.needed() >= s.oldest:
+		return f.checkpoint()
 	case !stalled && !low && !f.e.opts.eager:
 		if !record {
 			return nil
 		}
-		return f.checkpoint()
-	case s.old && f.needed() >= s.oldest:
 		return f.checkpoint()
 	case low && f.mayGrow(s):
 		err := f.addJournalFile(s.files)
@@ -85,7 +97,7 @@ func (f *flusher) checkpointDue() error {
 			return nil
 		}
 	}
-	target := f.e.journal.oldest(s.files / 8)
+	target := f.e.journal.oldest(s.files / 16) // little at a time, so that moving goes on about as evenly as commits
 	if stalled && !s.old {
 		target = ^lsn(0)
 	}

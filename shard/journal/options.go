@@ -18,7 +18,7 @@ type Config struct {
 	// JournalFileBytes is the size of one journal file. It must hold the biggest append with its overhead.
 	JournalFileBytes int64 `yaml:"journal_file_bytes" env:"JOURNAL_FILE_BYTES"`
 	// JournalFiles is how many journal files there may be; they are made when first needed, and written
-	// over in turn. Records are moved from there to segments when half of the files are in use; what is trimmed or
+	// over in turn. Records are moved from there to segments when two thirds of the files are in use; what is trimmed or
 	// deleted before is written once, and no more. Small records of a log that retains much more than that are moved
 	// before they leave the cache. There are fewer files where there is little space.
 	JournalFiles int `yaml:"journal_files" env:"JOURNAL_FILES"`

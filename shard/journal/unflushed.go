@@ -31,6 +31,14 @@ func (h *logHeap) Pop() any {
 	return l
 }
 
+// before counts those with records before an LSN, from the i-th on downwards.
+func (h logHeap) before(at lsn, i int) int {
+	if i >= len(h) || h[i].since >= at {
+		return 0
+	}
+	return 1 + h.before(at, 2*i+1) + h.before(at, 2*i+2)
+}
+
 // heapOf returns the heap that the log is in. The lock is held.
 func (f *flusher) heapOf(l *logState) *logHeap {
 	if l.lazy {
@@ -58,7 +66,7 @@ func (f *flusher) oldest() *logState {
 }
 
 // Moving records to segments is put off until something needs it: for each byte that it writes the disk has written one
-// already, and what is trimmed or deleted before need never be written again. What needs it: the journal, when half
+// already, and what is trimmed or deleted before need never be written again. What needs it: the journal, when two thirds
 // of its files are in use, and the memory that the places of records in it take. flushAhead does not wait for that where
 // nothing is gained by it.
 
@@ -165,7 +173,8 @@ func (l *logState) unflushedAt() int {
 func (f *flusher) waiting() int64 { return f.unflushed.Load() }
 
 // waitingBefore estimates the bytes of all that is to be flushed before an LSN, and of what is flushed with it: as if all that
-// waits lay evenly in the journal, and each log had as much behind that LSN as is worth another write.
+// waits lay evenly in the journal, and each log that has some of it before that LSN had as much behind it as logs have in
+// the mean, if that is worth another write.
 func (f *flusher) waitingBefore(at lsn) int64 {
 	all, from, durable := f.waiting(), f.needed(), lsn(f.e.durable.Load())
 	switch {
@@ -175,9 +184,10 @@ func (f *flusher) waitingBefore(at lsn) int64 {
 		return 0
 	}
 	f.mu.Lock()
-	logs := len(f.fresh) + len(f.lazy)
+	logs := int64(max(1, len(f.fresh)+len(f.lazy)))
+	due := int64(f.fresh.before(at, 0) + f.lazy.before(at, 0))
 	f.mu.Unlock()
-	return min(all, int64(float64(at-from)/float64(durable-from)*float64(all))+int64(logs)*minChunk)
+	return min(all, int64(float64(at-from)/float64(durable-from)*float64(all))+due*min(all/logs, minChunk))
 }
 
 // flushDue flushes the oldest records for as long as memory needs it, but no longer than until the journal should be
