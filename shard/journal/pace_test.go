@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"pgregory.net/rapid"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -249,10 +251,14 @@ func TestAStartWithAJournalThatIsFullToItsEndGoesOn(t *testing.T) {
 	}
 }
 
-// With many logs a round moves more than lies before its target, as of each log it takes what follows with it.
+// With many logs a round moves more than lies before its target, as of each log it takes what follows with it. That is most of
+// what the journal can hold of it, so that there are few writes.
 func TestCommitsDoNotStallWhileALittleOfEachOfManyLogsIsMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := lazyOptions(vfs.NewMem())
+		disk := vfs.Inject(vfs.NewMem())
+		var m moves
+		disk.Hook(m.count)
+		opts := lazyOptions(disk)
 		opts.JournalFileBytes, opts.JournalFiles, opts.CacheBytes, opts.SegmentBytes, opts.MaxOpenFiles = 8<<20, 16, 8<<20, 16<<20, 0
 		e := mustOpen(t, opts)
 		logs := manyLogs(t, e, 400)
@@ -273,8 +279,52 @@ func TestCommitsDoNotStallWhileALittleOfEachOfManyLogsIsMoved(t *testing.T) {
 		if s := testutil.ToFloat64(e.metrics.stalls); s > 0 {
 			t.Errorf("commits waited for %v s for journal files", s)
 		}
+		if mean, holds := m.written.Load()/m.writes.Load(), 16*opts.JournalFileBytes/int64(len(logs)); mean < holds*6/10 {
+			t.Errorf("writes to segments have %d bytes, and the journal holds %d of each log", mean, holds)
+		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+func TestFilesThatNobodyNeedsAreFreedBeforeRecordsWouldBeMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, lazyOptions(vfs.NewMem()))
+		l := mustLog(t, e, "a")
+		appendBytesTo(t, l, 20<<20)
+		if err := e.Configure(t.Context(), "a", shard.Settings{RetentionBytes: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		appendBytesTo(t, l, 8<<20)
+		least := 8
+		for range 100 {
+			appendBytesTo(t, l, 100<<10)
+			time.Sleep(time.Second) // of the bubble's
+			least = min(least, e.journal.fill().free)
+		}
+		if half := (8 - 1) / 2; least <= half {
+			t.Errorf("%d journal files were free", least)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOfAHeapOfLogsThoseBeforeAnLSNAreCounted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var h logHeap
+		since := rapid.SliceOfN(rapid.Uint64Range(0, 20), 0, 40).Draw(t, "since")
+		at, want := lsn(rapid.Uint64Range(0, 21).Draw(t, "at")), 0
+		for _, s := range since {
+			heap.Push(&h, &logState{since: lsn(s)})
+			if lsn(s) < at {
+				want++
+			}
+		}
+		if got := h.before(at, 0); got != want {
+			t.Errorf("%d, want %d", got, want)
 		}
 	})
 }
