@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"regexp"
 	"time"
 
@@ -130,13 +131,17 @@ var (
 // Validate reports everything that is wrong, each with the name of the setting. A configuration that would
 // serve strangers is refused: without credentials a node listens on loopback only.
 func (c *Config) Validate() error {
-	problems := []error{c.validateListen()}
+	listen, err := resolve("listen", c.Listen)
+	if err == nil {
+		err = c.validateListen(listen)
+	}
+	problems := []error{err}
 	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
 	admin, err := resolve("admin", c.Admin)
 	if err != nil {
 		problems = append(problems, err)
-	} else if services, err := resolve("listen", c.Listen); err == nil && admin.Port != 0 && admin.String() == services.String() {
+	} else if listen != nil && overlap(listen, admin) {
 		report("admin: %s is the address of the services, too; each needs one of its own", c.Admin)
 	}
 	if c.Data == "" {
@@ -219,11 +224,7 @@ func validateCredentials(credentials []Credential) error {
 	return errors.Join(problems...)
 }
 
-func (c *Config) validateListen() error {
-	address, err := resolve("listen", c.Listen)
-	if err != nil {
-		return err
-	}
+func (c *Config) validateListen(address *net.TCPAddr) error {
 	if len(c.Credentials) == 0 && !loopback(address) {
 		return fmt.Errorf("listen: %s can be reached from other machines, and no credentials are set, so anyone "+
 			"could read and write; set SLUICE_ACCESS_KEY_ID and SLUICE_SECRET_ACCESS_KEY, or credentials: in the "+

@@ -24,6 +24,12 @@ func resolve(setting, address string) (*net.TCPAddr, error) {
 // loopback reports whether only this machine can reach the address. No host at all means every interface.
 func loopback(a *net.TCPAddr) bool { return a.IP != nil && a.IP.IsLoopback() }
 
+// overlap reports whether two addresses cannot be listened on at the same time. No host, or an unspecified one, means every one.
+func overlap(a, b *net.TCPAddr) bool {
+	every := func(a *net.TCPAddr) bool { return a.IP == nil || a.IP.IsUnspecified() }
+	return a.Port != 0 && a.Port == b.Port && (every(a) || every(b) || a.IP.Equal(b.IP))
+}
+
 // listen opens a socket; setting is what a user changes when the address does not work.
 func listen(setting, address string) (net.Listener, error) {
 	a, err := resolve(setting, address)

@@ -41,8 +41,8 @@ func Load(defaults Config, file string, environment map[string]string) (Config, 
 	return c, nil
 }
 
-// orchestrators' variables tell containers where a service of the name "sluice" is.
-var orchestrators = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_\w+)?)$`)
+// orchestrators is what Kubernetes names variables for a service "sluice", or one whose name begins so, behind EnvPrefix.
+var orchestrators = regexp.MustCompile(`^((?:\w+?_)??)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$`)
 
 // UnknownVariables lists what begins like a setting in the environment and is none, nor comes from an orchestrator. It may be
 // a typing error.
@@ -53,9 +53,16 @@ func UnknownVariables(environment map[string]string) []string {
 	}
 	var unknown []string
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		if rest, ours := strings.CutPrefix(name, EnvPrefix); ours && !known[name] && !orchestrators.MatchString(rest) {
-			unknown = append(unknown, name)
+		rest, ours := strings.CutPrefix(name, EnvPrefix)
+		if !ours || known[name] {
+			continue
 		}
+		if m := orchestrators.FindStringSubmatch(rest); m != nil {
+			if _, service := environment[EnvPrefix+m[1]+"SERVICE_HOST"]; service { // always one of them
+				continue
+			}
+		}
+		unknown = append(unknown, name)
 	}
 	return unknown
 }

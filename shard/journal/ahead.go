@@ -10,7 +10,7 @@ import "container/heap"
 //     and
 //   - it retains so much in segments that these records, too, would get there in the end.
 const (
-	// aheadShares is from how many shares on reading them costs more than another write to a segment.
+	// aheadShares is from how many shares of a log in the cache on reading them costs more than another write to a segment.
 	aheadShares = 24
 	// aheadBytes is how long shares are, in the mean, of which reading costs no more than copying.
 	aheadBytes = 8 << 10
@@ -94,7 +94,7 @@ func (l *logState) ahead() bool {
 // worthMoving is ahead. The lock is held.
 func (l *logState) worthMoving() bool {
 	waiting := l.cache[l.unflushedAt():]
-	if len(waiting) < l.e.opts.aheadShares {
+	if len(waiting) < l.e.opts.aheadShares*(aheadPart-1)/aheadPart { // then the first of them are about to leave the cache
 		return false
 	}
 	var bytes int64

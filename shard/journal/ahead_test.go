@@ -72,7 +72,7 @@ func manyLogs(t *testing.T, e *Engine, n int) []shard.Log {
 }
 
 func TestWhatALogWillMoveAnywayIsMovedBeforeItLeavesTheCache(t *testing.T) {
-	for _, n := range []int{1, 2} {
+	for _, n := range []int{1, 4} {
 		t.Run(fmt.Sprint(n, " logs"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				disk := vfs.Inject(vfs.NewMem())

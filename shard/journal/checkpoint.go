@@ -32,9 +32,10 @@ func (f *flusher) journalLow() bool {
 }
 
 // freeable tells whether a checkpoint alone is worth it: half of the files are in use, and some of them for nothing.
-func (f *flusher) freeable(s journalFill) bool {
-	return s.free <= (s.files-1)/2 && s.old && f.needed() >= s.oldest
-}
+func (f *flusher) freeable(s journalFill) bool { return s.free <= (s.files-1)/2 && f.unneeded(s) }
+
+// unneeded tells whether a checkpoint would free files.
+func (f *flusher) unneeded(s journalFill) bool { return s.old && f.needed() >= s.oldest }
 
 func (f *flusher) isLow(s journalFill) bool {
 	return s.free <= lowFiles(s.files) && (s.old || f.mayGrow(s))
@@ -42,12 +43,19 @@ func (f *flusher) isLow(s journalFill) bool {
 
 // lowFiles is how many free files of so many are few. The later records are moved, the more of their log are moved with one
 // write; but one file is free in time for commits that come faster than records are moved.
-func lowFiles(files int) int { return min((files-1)/2, max(1, (files-1)/3)) }
+func lowFiles(files int) int { return min((files-1)/2, max(2, (files-1)/3)) }
+
+// shortFiles is how many are too few: less than what rounds of moves leave free, each of which is to be done when half of what
+// was free before is used.
+func shortFiles(files int) int { return min(lowFiles(files)/2, max(1, files/8)) }
+
+// roundFiles is how many files a round of moves frees: little at a time, so that moving goes on about as evenly as commits.
+func roundFiles(files int) int { return 1 + files/16 }
 
 // journalShort tells whether nothing but more free files should be worked for: the committer waits for one, or will soon.
 func (f *flusher) journalShort() bool {
 	s := f.e.journal.fill()
-	return f.hurried() || s.free <= lowFiles(s.files)/2
+	return f.hurried() || s.free <= shortFiles(s.files)
 }
 
 // mayGrow tells whether there may be another journal file.
@@ -77,7 +85,7 @@ func (f *flusher) checkpointDue() error {
 	s := f.e.journal.fill()
 	stalled = stalled && s.free == 0 // else it has been helped
 	switch low := f.isLow(s); {
-	case f.freeable(s), f.e.opts.eager && s.old && f.needed() >= s.oldest:
+	case f.freeable(s), f.e.opts.eager && f.unneeded(s):
 		return f.checkpoint()
 	case !stalled && !low && !f.e.opts.eager:
 		if !record {
@@ -97,7 +105,7 @@ func (f *flusher) checkpointDue() error {
 			return nil
 		}
 	}
-	target := f.e.journal.oldest(s.files / 16) // little at a time, so that moving goes on about as evenly as commits
+	target := f.e.journal.oldest(roundFiles(s.files))
 	if stalled && !s.old {
 		target = ^lsn(0)
 	}

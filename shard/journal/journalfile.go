@@ -24,6 +24,7 @@ type journalFile struct {
 	generation uint64
 	start      lsn // of the first batch of this generation
 	end        lsn // after the last one
+	free       bool
 }
 
 // journal is the set of journal files. The committer alone writes; the flusher makes files, and frees them.
@@ -71,14 +72,14 @@ func (j *journal) place(n int64, records bool) (bool, error) {
 			return true, nil
 		}
 		if j.checkpoint >= j.next && len(j.free) == 0 {
-			j.free = append(j.free, j.current) // nothing in it is needed
+			j.release(j.current) // nothing in it is needed
 		}
 	}
 	if len(j.free) == 0 {
 		return false, nil
 	}
 	f := j.free[0]
-	j.free = j.free[1:]
+	j.free, f.free = j.free[1:], false
 	if n > f.size {
 		return false, fmt.Errorf("batch of %d bytes does not fit into %s of %d", n, f.name, f.size)
 	}
@@ -128,17 +129,22 @@ func (j *journal) recycle(checkpoint lsn) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.checkpoint = checkpoint
-	used := map[*journalFile]bool{j.current: true}
-	for _, f := range j.free {
-		used[f] = true
-	}
 	for _, f := range j.files {
-		if !used[f] && (f.end <= checkpoint || mutant.On(mutant.RecycleNeeded) && f.start < checkpoint) {
-			j.free = append(j.free, f)
+		if j.old(f) && (f.end <= checkpoint || mutant.On(mutant.RecycleNeeded) && f.start < checkpoint) {
+			j.release(f)
 		}
 	}
 	signal(j.freed)
 }
+
+// release makes a file one that is free. The lock is held.
+func (j *journal) release(f *journalFile) {
+	f.free = true
+	j.free = append(j.free, f)
+}
+
+// old tells whether a file is neither free nor current. The lock is held.
+func (j *journal) old(f *journalFile) bool { return f != j.current && !f.free }
 
 // fill describes how full the journal is.
 type journalFill struct {
@@ -155,23 +161,20 @@ func (j *journal) fill() journalFill {
 	s := journalFill{files: len(j.files), free: len(j.free)}
 	for _, f := range j.files {
 		s.needBytes += int64(f.end - max(f.start, min(j.checkpoint, f.end)))
-	}
-	for _, f := range j.files {
-		if f != j.current && !slices.Contains(j.free, f) && (!s.old || f.end < s.oldest) {
+		if j.old(f) && (!s.old || f.end < s.oldest) {
 			s.old, s.oldest = true, f.end
 		}
 	}
 	return s
 }
 
-// oldest returns the end of so many files, and one more, that are neither free nor current, oldest first: 0 if there are
-// none.
-func (j *journal) oldest(more int) lsn {
+// oldest returns the end of so many files, at least one, that are neither free nor current, oldest first: 0 if there are none.
+func (j *journal) oldest(n int) lsn {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var ends []lsn
 	for _, f := range j.files {
-		if f != j.current && !slices.Contains(j.free, f) {
+		if j.old(f) {
 			ends = append(ends, f.end)
 		}
 	}
@@ -179,7 +182,7 @@ func (j *journal) oldest(more int) lsn {
 	if len(ends) == 0 {
 		return 0
 	}
-	return ends[min(more, len(ends)-1)]
+	return ends[min(n, len(ends))-1]
 }
 
 // add takes a new file into use.
@@ -187,7 +190,7 @@ func (j *journal) add(f *journalFile) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.files = append(j.files, f)
-	j.free = append(j.free, f)
+	j.release(f)
 	signal(j.freed)
 }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"pgregory.net/rapid"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -279,7 +278,7 @@ func TestCommitsDoNotStallWhileALittleOfEachOfManyLogsIsMoved(t *testing.T) {
 		if s := testutil.ToFloat64(e.metrics.stalls); s > 0 {
 			t.Errorf("commits waited for %v s for journal files", s)
 		}
-		if mean, holds := m.written.Load()/m.writes.Load(), 16*opts.JournalFileBytes/int64(len(logs)); mean < holds*6/10 {
+		if mean, holds := m.written.Load()/m.writes.Load(), 16*opts.JournalFileBytes/int64(len(logs)); mean < holds*62/100 {
 			t.Errorf("writes to segments have %d bytes, and the journal holds %d of each log", mean, holds)
 		}
 		if err := e.Close(); err != nil {
@@ -312,21 +311,27 @@ func TestFilesThatNobodyNeedsAreFreedBeforeRecordsWouldBeMoved(t *testing.T) {
 	})
 }
 
-func TestOfAHeapOfLogsThoseBeforeAnLSNAreCounted(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+func TestOfAHeapOfLogsThoseBeforeAnLSNAreCountedOrEstimated(t *testing.T) {
+	for _, n := range []int{0, 1, 100, 4095, 100_000} {
 		var h logHeap
-		since := rapid.SliceOfN(rapid.Uint64Range(0, 20), 0, 40).Draw(t, "since")
-		at, want := lsn(rapid.Uint64Range(0, 21).Draw(t, "at")), 0
-		for _, s := range since {
-			heap.Push(&h, &logState{since: lsn(s)})
-			if lsn(s) < at {
-				want++
+		for i := range n {
+			heap.Push(&h, &logState{since: lsn(i * 7919 % max(1, n))}) // each number below n once
+		}
+		for _, at := range []int{0, n / 3, n} {
+			if got := h.before(lsn(at)); n < 4096 && got != at || got < at*9/10 || got > at*11/10+100 {
+				t.Errorf("%d of %d logs are before %d", got, n, at)
 			}
 		}
-		if got := h.before(at, 0); got != want {
-			t.Errorf("%d, want %d", got, want)
+	}
+}
+
+func TestOfJournalFilesOneIsFreedBeforeThereAreTooFew(t *testing.T) {
+	for files := 2; files <= maxJournalFiles; files++ {
+		low, short, round := lowFiles(files), shortFiles(files), roundFiles(files)
+		if low > files-2 || short > low || files > 4 && short >= low || short >= 2*round {
+			t.Errorf("%d files: %d are few, %d too few, %d are freed at a time", files, low, short, round)
 		}
-	})
+	}
 }
 
 func TestTheFreeSpaceIsLookedAtWhileARoundOfMovesTakesItsTime(t *testing.T) {

@@ -301,7 +301,7 @@ func (e *Engine) position(chain, found []foundBatch, s *snapshot) error {
 				return err
 			}
 		}
-		j.free = append(j.free, f)
+		j.release(f)
 	}
 	e.durable.Store(uint64(j.next))
 	return nil

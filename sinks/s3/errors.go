@@ -114,6 +114,8 @@ func classify(ctx context.Context, err error) error {
 		err = wrapped.Err
 	}
 	switch {
+	case strings.Contains(err.Error(), "timeout awaiting response headers"): // http.Transport has no error of its own for it
+		return fmt.Errorf("%w: %w", errStalled, err)
 	case isCertificate(err):
 		return sinks.Permanent(fmt.Errorf("%w (see ca_file)", err))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):

@@ -15,12 +15,14 @@ import (
 )
 
 // newTransport is the client's default one, with the configured timeout and trust. HTTP/1.1 only: uploads gain
-// nothing from sharing a connection. Who waits for an answer has a watchdog, which says what has happened.
+// nothing from sharing a connection. An upload has a watchdog beside the timeout for an answer, but others of its parts keep
+// that quiet, and the request that gives an upload up does not have it.
 func newTransport(config Config, timeout time.Duration) (*http.Transport, error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: min(timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   min(timeout, 10*time.Second),
+		ResponseHeaderTimeout: timeout,
 		ExpectContinueTimeout: time.Second,
 		MaxIdleConns:          64,
 		MaxIdleConnsPerHost:   64,

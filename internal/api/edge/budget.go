@@ -279,10 +279,6 @@ func (b *Budget) press(w *waiter, now time.Time) {
 	if len(b.queue) == 0 || b.queue[0] != w {
 		return
 	}
-	needed, first := b.needed(now)
-	if first <= 0 {
-		return // those that have been cut off are about to give back enough
-	}
 	var slow, taking []*Reservation
 	for r := b.slow; r != nil; r = r.next {
 		r.look(now)
@@ -293,6 +289,10 @@ func (b *Budget) press(w *waiter, now time.Time) {
 		case r.slowFor(now) > patience && now.Sub(b.served) > patience:
 			taking = append(taking, r)
 		}
+	}
+	needed, first := b.needed(now)
+	if first <= 0 {
+		return // those that have been cut off are about to give back enough
 	}
 	most := func(a, b *Reservation) int { return cmp.Compare(b.held, a.held) }
 	slices.SortFunc(slow, most)
@@ -309,7 +309,7 @@ func (b *Budget) press(w *waiter, now time.Time) {
 }
 
 // needed is how many bytes must be given back, beyond what those that have been cut off just now are about to, for all who
-// wait but large ones, and what it takes to serve the first of the queue as well.
+// wait but large ones, and what it takes to serve the first of the queue as well. Somebody waits.
 func (b *Budget) needed(now time.Time) (all, first int64) {
 	all = b.used - b.limit
 	for _, waits := range b.queue {

@@ -49,8 +49,8 @@ const (
 const (
 	outSize    = 1 << 10
 	maxDiscard = 256 << 10              // of a body that the handler left: as net/http
-	linger     = 500 * time.Millisecond // for maxDiscard bytes after the last answer of a connection
-	lingerMost = 5 * time.Second        // for all of them
+	linger     = 500 * time.Millisecond // for more after the last answer of a connection
+	lingerMost = 5 * time.Second        // for all that comes after it
 )
 
 func (s *Server) newConn(c net.Conn) *conn {
@@ -207,12 +207,21 @@ func (c *conn) part() {
 	if !ok || !c.response.sent || half.CloseWrite() != nil {
 		return
 	}
-	now, left := time.Now(), c.body.left+maxDiscard
-	for end := now.Add(lingerMost); left > 0 && now.Before(end) && c.net.SetReadDeadline(now.Add(linger)) == nil; now = time.Now() {
-		if _, err := io.CopyN(io.Discard, c.net, min(left, maxDiscard)); err != nil {
+	begun := time.Now()
+	for left := c.body.left + maxDiscard; left > 0; {
+		most := lingerMost
+		if c.cut.Load() || c.server.closing.Load() {
+			most = linger
+		}
+		now := time.Now()
+		if now.Sub(begun) >= most || c.net.SetReadDeadline(now.Add(min(linger, most-now.Sub(begun)))) != nil {
 			return
 		}
-		left -= maxDiscard
+		n, err := c.net.Read(c.in[:])
+		if err != nil {
+			return
+		}
+		left -= int64(n)
 	}
 }
 
