@@ -112,7 +112,7 @@ func Default() Config {
 		Data:          "sluice-data",
 		Account:       "000000000000",
 		Region:        "us-east-1",
-		ShutdownGrace: 30 * time.Second,
+		ShutdownGrace: 20 * time.Second, // Kubernetes kills after 30, and the log is still to be closed
 		Logging:       LoggingConfig{Level: "info", Format: "text"},
 		Streams:       stream.DefaultConfig(),
 		Kinesis:       kinesis.DefaultConfig(),
