@@ -142,7 +142,7 @@ func (c *Config) Validate() error {
 	if err != nil {
 		problems = append(problems, err)
 	} else if listen != nil && overlap(listen, admin) {
-		report("admin: %s is the address of the services, too; each needs one of its own", c.Admin)
+		report("admin: %s and listen: %s overlap; each needs an address of its own", c.Admin, c.Listen)
 	}
 	if c.Data == "" {
 		report("data: a directory is needed")

@@ -156,8 +156,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{"admin on all interfaces", func(c *Config) { c.Admin = "0.0.0.0:4567" }, ""},
 		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen:"},
 		{"no admin port", func(c *Config) { c.Admin = "127.0.0.1" }, "admin:"},
-		{"one address for both", func(c *Config) { c.Listen, c.Admin = "127.0.0.1:80", "127.0.0.1:80" }, "admin: 127.0.0.1:80 is the address of the services"},
-		{"one of all addresses for both", func(c *Config) { c.Listen, c.Admin = "127.0.0.1:80", ":80" }, "admin: :80 is the address of the services"},
+		{"one address for both", func(c *Config) { c.Listen, c.Admin = "127.0.0.1:80", "127.0.0.1:80" }, "admin: 127.0.0.1:80 and listen: 127.0.0.1:80 overlap"},
+		{"one of all addresses for both", func(c *Config) { c.Listen, c.Admin = "127.0.0.1:80", ":80" }, "admin: :80 and listen: 127.0.0.1:80 overlap"},
 		{"any port for both", func(c *Config) { c.Listen, c.Admin = "127.0.0.1:0", "127.0.0.1:0" }, ""},
 		{"half a key pair", func(c *Config) { c.Credentials = []Credential{{AccessKeyID: "a"}} }, "credentials[0]"},
 		{"a key twice", func(c *Config) {
@@ -276,16 +276,20 @@ func TestVariablesThatAreNoSettingAreFound(t *testing.T) {
 	if diff := cmp.Diff([]string{"SLUICE_LISTN", "SLUICE_PORT"}, UnknownVariables(environment)); diff != "" {
 		t.Error(diff)
 	}
-	for _, service := range []string{"", "ADMIN_"} { // as Kubernetes sets them for services "sluice" and "sluice-admin"
+	for _, service := range []string{"SERVICE_", "ADMIN_", ""} { // as Kubernetes sets them for services "sluice-service" and so on
 		for name, value := range map[string]string{
 			"SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "4566", "SERVICE_PORT_API": "4566", "PORT": "tcp://10.0.0.1:4566",
 			"PORT_4566_TCP": "tcp://10.0.0.1:4566", "PORT_4566_TCP_ADDR": "10.0.0.1",
 		} {
 			environment[EnvPrefix+service+name] = value
 		}
-	}
-	if diff := cmp.Diff([]string{"SLUICE_LISTN"}, UnknownVariables(environment)); diff != "" {
-		t.Error(diff)
+		want := []string{"SLUICE_LISTN", "SLUICE_PORT"}
+		if service == "" {
+			want = want[:1]
+		}
+		if diff := cmp.Diff(want, UnknownVariables(environment)); diff != "" {
+			t.Errorf("with service %q: %s", service, diff)
+		}
 	}
 }
 

@@ -24,10 +24,10 @@ func resolve(setting, address string) (*net.TCPAddr, error) {
 // loopback reports whether only this machine can reach the address. No host at all means every interface.
 func loopback(a *net.TCPAddr) bool { return a.IP != nil && a.IP.IsLoopback() }
 
-// overlap reports whether two addresses cannot be listened on at the same time. No host, or an unspecified one, means every one.
+// overlap reports whether two addresses have a socket address in common. No host, or an unspecified one, means every one.
 func overlap(a, b *net.TCPAddr) bool {
 	every := func(a *net.TCPAddr) bool { return a.IP == nil || a.IP.IsUnspecified() }
-	return a.Port != 0 && a.Port == b.Port && (every(a) || every(b) || a.IP.Equal(b.IP))
+	return a.Port != 0 && a.Port == b.Port && (every(a) || every(b) || a.IP.Equal(b.IP) && a.Zone == b.Zone)
 }
 
 // listen opens a socket; setting is what a user changes when the address does not work.

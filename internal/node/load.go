@@ -41,8 +41,9 @@ func Load(defaults Config, file string, environment map[string]string) (Config, 
 	return c, nil
 }
 
-// orchestrators is what Kubernetes names variables for a service "sluice", or one whose name begins so, behind EnvPrefix.
-var orchestrators = regexp.MustCompile(`^((?:\w+?_)??)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$`)
+// orchestrators is what Kubernetes' names of variables for a service have in common behind EnvPrefix, if the service is
+// named "sluice", or begins so.
+var orchestrators = regexp.MustCompile(`^(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$`)
 
 // UnknownVariables lists what begins like a setting in the environment and is none, nor comes from an orchestrator. It may be
 // a typing error.
@@ -51,18 +52,21 @@ func UnknownVariables(environment map[string]string) []string {
 	for _, name := range variables() {
 		known[name] = true
 	}
+	var services []string // what the names of their variables begin with
+	for name := range environment {
+		if service, ok := strings.CutSuffix(name, "SERVICE_HOST"); ok { // each has it
+			services = append(services, service)
+		}
+	}
 	var unknown []string
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		rest, ours := strings.CutPrefix(name, EnvPrefix)
-		if !ours || known[name] {
-			continue
+		orchestrated := slices.ContainsFunc(services, func(service string) bool {
+			rest, ok := strings.CutPrefix(name, service)
+			return ok && orchestrators.MatchString(rest)
+		})
+		if strings.HasPrefix(name, EnvPrefix) && !known[name] && !orchestrated {
+			unknown = append(unknown, name)
 		}
-		if m := orchestrators.FindStringSubmatch(rest); m != nil {
-			if _, service := environment[EnvPrefix+m[1]+"SERVICE_HOST"]; service { // always one of them
-				continue
-			}
-		}
-		unknown = append(unknown, name)
 	}
 	return unknown
 }

@@ -42,11 +42,11 @@ func (f *flusher) isLow(s journalFill) bool {
 }
 
 // lowFiles is how many free files of so many are few. The later records are moved, the more of their log are moved with one
-// write; but one file is free in time for commits that come faster than records are moved.
+// write; but a round begins while two are free, where there are that many, so that commits do not wait for its end.
 func lowFiles(files int) int { return min((files-1)/2, max(2, (files-1)/3)) }
 
-// shortFiles is how many are too few: less than what rounds of moves leave free, each of which is to be done when half of what
-// was free before is used.
+// shortFiles is how many are too few: less than what there is at the end of a round of moves that begins with few, since it is to
+// be done when half of those are used.
 func shortFiles(files int) int { return min(lowFiles(files)/2, max(1, files/8)) }
 
 // roundFiles is how many files a round of moves frees: little at a time, so that moving goes on about as evenly as commits.

@@ -4,7 +4,7 @@
 // The life of a record: Append encodes it into a frame and queues it (log.go); the committer writes what is
 // queued to the journal, syncs it and acknowledges (committer.go); the frame stays in the cache for readers, until
 // the room is needed (budget.go), unless nobody follows its log and it is long (buffers.go) or one of many (lend.go), and
-// from then on is read from the journal (place.go); when half of the journal is in use, the flusher writes it to its log's
+// from then on is read from the journal (place.go); when two thirds of the journal are in use, the flusher writes it to its log's
 // segment (flusher.go), unless it has been trimmed, or before that, while it is in the cache, where nothing is gained by putting it off (ahead.go);
 // a checkpoint frees the journal behind it (checkpoint.go); readers further behind read segments (read.go); Trim drops
 // whole segments.

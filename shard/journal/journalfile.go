@@ -22,9 +22,9 @@ type journalFile struct {
 	f          vfs.File
 	size       int64
 	generation uint64
-	start      lsn // of the first batch of this generation
-	end        lsn // after the last one
-	free       bool
+	start      lsn  // of the first batch of this generation
+	end        lsn  // after the last one
+	free       bool // it is in journal.free
 }
 
 // journal is the set of journal files. The committer alone writes; the flusher makes files, and frees them.
@@ -168,7 +168,7 @@ func (j *journal) fill() journalFill {
 	return s
 }
 
-// oldest returns the end of so many files, at least one, that are neither free nor current, oldest first: 0 if there are none.
+// oldest returns the end of the n oldest files that are neither free nor current, of all if they are fewer: 0 if there are none.
 func (j *journal) oldest(n int) lsn {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -152,7 +152,7 @@ type Options struct {
 	// placesBytes is the memory for places from which on records are moved to segments; a start may take twice as much.
 	// 0: a quarter of CacheBytes.
 	placesBytes int64
-	// aheadShares is how many shares of a log are worth moving ahead, see ahead.go. 0: the constant.
+	// aheadShares is how many shares of a log in the cache are worth moving ahead, see ahead.go. 0: the constant.
 	aheadShares int
 	// yield lets others run, see gather.go. nil: runtime.Gosched.
 	yield func()

@@ -31,8 +31,8 @@ func (h *logHeap) Pop() any {
 	return l
 }
 
-// before estimates how many have records before an LSN, by some thousands of them: a commit may have to wait for the lock
-// that is held.
+// before estimates how many have records before an LSN, by some thousands of them, the first among them: a commit may have to
+// wait for the lock that is held.
 func (h logHeap) before(at lsn) int {
 	const looks = 4 << 10
 	step, n := 1+len(h)/looks, 0

@@ -115,7 +115,7 @@ func classify(ctx context.Context, err error) error {
 	}
 	switch {
 	case strings.Contains(err.Error(), "timeout awaiting response headers"): // http.Transport has no error of its own for it
-		return fmt.Errorf("%w: %w", errStalled, err)
+		return fmt.Errorf("%w in time", errStalled)
 	case isCertificate(err):
 		return sinks.Permanent(fmt.Errorf("%w (see ca_file)", err))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):

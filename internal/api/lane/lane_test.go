@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -245,6 +246,59 @@ func TestWhoSendsAllBeforeReadingGetsTheAnswer(t *testing.T) {
 	}
 	if n, err := io.Copy(io.Discard, r); n != 0 || err != nil {
 		t.Errorf("after the answer: %d bytes, %v", n, err)
+	}
+}
+
+// piped is a connection in memory, for bubbles.
+type piped struct{ net.Conn }
+
+func (piped) CloseWrite() error { return nil }
+
+func TestWhatIsLeftOfABodyIsTakenWhileItComesForAWhile(t *testing.T) {
+	const piece, pause = 40 << 10, 150 * time.Millisecond // less than a discarded piece in the time for one
+	for name, c := range map[string]struct {
+		pieces       int
+		closing, cut bool
+		want         time.Duration
+	}{
+		"silent":                   {0, false, false, linger},
+		"all comes":                {15, false, false, 15*pause + linger},
+		"endless":                  {1000, false, false, lingerMost},
+		"endless at a shutdown":    {1000, true, false, linger},
+		"endless of one cut off":   {1000, false, true, linger},
+		"all comes and it is done": {30, false, false, 30 * pause},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := net.Pipe()
+				k := (&Server{}).newConn(piped{here})
+				k.response.sent, k.body.left = true, int64(c.pieces)*piece
+				k.server.closing.Store(c.closing)
+				k.cut.Store(c.cut)
+				if name == "all comes and it is done" {
+					k.body.left -= maxDiscard
+				}
+				sent := make(chan struct{})
+				go func() { // ends when the connection is closed
+					defer close(sent)
+					for range c.pieces {
+						time.Sleep(pause)
+						if _, err := there.Write(make([]byte, piece)); err != nil {
+							return
+						}
+					}
+				}()
+				begun := time.Now()
+				k.part()
+				if d := time.Since(begun); d != c.want {
+					t.Errorf("it was closed after %v, want %v", d, c.want)
+				}
+				if _, err := there.Write([]byte{0}); err == nil {
+					t.Error("it is still open")
+				}
+				<-sent
+			})
+		})
 	}
 }
 
