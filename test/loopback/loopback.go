@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports come from below the range that systems give to outgoing connections and to listeners on port 0 (from 32768
@@ -25,8 +26,15 @@ func FreeAddress() (string, error) {
 	return addresses[0], nil
 }
 
-// FreeAddresses are addresses on the loopback interface that nobody listens on at the moment, chosen at random, so
-// that test processes beside this one choose others. One may be taken all the same before a server comes to it.
+// reserved are sockets for datagrams, of which no server here has any, on the ports that have been given away. As long as this
+// process has them, no other one is given these ports, also while the servers on them are away.
+var reserved struct {
+	sync.Mutex
+	sockets []net.PacketConn
+}
+
+// FreeAddresses are addresses on the loopback interface that nobody listens on at the moment, chosen at random, and given
+// to no other test process until this one ends.
 func FreeAddresses(n int) ([]string, error) {
 	chosen := map[string]bool{}
 	var addresses []string
@@ -36,11 +44,19 @@ func FreeAddresses(n int) ([]string, error) {
 		if chosen[address] {
 			continue
 		}
+		socket, err := config.ListenPacket(context.Background(), "udp", address)
+		if err != nil {
+			continue // given away
+		}
 		listener, err := config.Listen(context.Background(), "tcp", address)
 		if err != nil {
+			_ = socket.Close()
 			continue // in use
 		}
 		_ = listener.Close()
+		reserved.Lock()
+		reserved.sockets = append(reserved.sockets, socket)
+		reserved.Unlock()
 		chosen[address] = true
 		if addresses = append(addresses, address); len(addresses) == n {
 			return addresses, nil
