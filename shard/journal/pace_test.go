@@ -256,10 +256,18 @@ func TestCommitsDoNotStallWhileALittleOfEachOfManyLogsIsMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := vfs.Inject(vfs.NewMem())
 		var m moves
-		disk.Hook(m.count)
 		opts := lazyOptions(disk)
 		opts.JournalFileBytes, opts.JournalFiles, opts.CacheBytes, opts.SegmentBytes, opts.MaxOpenFiles = 8<<20, 16, 8<<20, 16<<20, 0
 		e := mustOpen(t, opts)
+		var free atomic.Int64 // at most, while records were moved
+		disk.Hook(func(c vfs.Call) error {
+			if c.Op == vfs.OpWrite && strings.HasSuffix(c.Name, segmentSuffix) {
+				if s := e.journal.fill(); s.files == 16 {
+					free.Store(max(free.Load(), int64(s.free)))
+				}
+			}
+			return m.count(c)
+		})
 		logs := manyLogs(t, e, 400)
 		record := []shard.Record{{Value: make([]byte, 4<<10)}}
 		for i := 0; e.durable.Load() < 320<<20; {
@@ -277,6 +285,9 @@ func TestCommitsDoNotStallWhileALittleOfEachOfManyLogsIsMoved(t *testing.T) {
 		}
 		if s := testutil.ToFloat64(e.metrics.stalls); s > 0 {
 			t.Errorf("commits waited for %v s for journal files", s)
+		}
+		if n := free.Load(); n != 5 {
+			t.Errorf("records were moved while %d of 16 journal files were free", n)
 		}
 		if mean, holds := m.written.Load()/m.writes.Load(), 16*opts.JournalFileBytes/int64(len(logs)); mean < holds*55/100 {
 			t.Errorf("writes to segments have %d bytes, and the journal holds %d of each log", mean, holds)
