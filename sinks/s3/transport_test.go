@@ -6,9 +6,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seed-462d9463/sluice/sinks"
 )
@@ -128,5 +130,25 @@ func TestALargeObjectThatIsRefusedIsNotSent(t *testing.T) {
 	}
 	if n := <-sent; n != 0 {
 		t.Errorf("%d bytes were sent to a store that had refused them", n)
+	}
+}
+
+func TestAnAnswerThatDoesNotComeInTimeIsTheStoresFault(t *testing.T) {
+	hangs := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hangs }))
+	defer server.Close()
+	defer close(hangs)
+	transport, err := newTransport(Config{}, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = (&http.Client{Transport: transport}).Do(r) //nolint:bodyclose // there is no answer
+	if got := classify(t.Context(), err); !errors.Is(got, errStalled) || sinks.IsPermanent(got) {
+		t.Errorf("%v", got)
 	}
 }
