@@ -7,9 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/journal/internal/mutant"
+	"github.com/seed-462d9463/sluice/shard/journal/internal/prefetch"
 )
 
 // logState is one log. There may be ten thousand idle ones: it has no goroutine, no timer and no open file of
@@ -265,6 +267,13 @@ func (l *logState) close(s *share) {
 	defer l.mu.Unlock()
 	if l.open == s {
 		l.shut()
+	}
+	// With many logs, memory for its next place was used long ago. To wait for it when the share is published, once for each log,
+	// would take longer than all else there.
+	if n := len(l.left); s.lent != nil && n < cap(l.left) {
+		next := unsafe.Pointer(&l.left[:n+1][n])
+		prefetch.Line(next)
+		prefetch.Line(unsafe.Add(next, unsafe.Sizeof(place{})-1)) // it may be in two lines
 	}
 }
 
