@@ -11,7 +11,8 @@ import (
 // Small appends pass through buffers, too, where that is worth it: the frames of a share lie one behind the other in slabs that
 // are lent to the share until its batch is decided. They are taken only if they are at hand: under the log's lock nobody
 // waits, and the cache is as good. Their sums are left to the committer, which makes one after the other with all that it takes
-// near the processor.
+// near the processor; but not those of frames that are not so short, where each is in a share of its own: all wait for the
+// committer, and appends to other logs can be summed meanwhile.
 //
 // The share leaves the cache then, and is read from the journal from then on. So a log lends if
 //
@@ -27,6 +28,8 @@ const (
 	// mostSlab is the longest slab that is lent, and leastSlab the shortest. Logs with shorter shares take shorter ones.
 	mostSlab  = 32 << 10
 	leastSlab = 512
+	// summedFrame is how long a frame is that is summed by who appends it, in a log whose shares are short.
+	summedFrame = 512
 	// meanOf is of how many of a log's last shares the mean is taken, about.
 	meanOf = 8
 )
@@ -82,9 +85,16 @@ func (l *logState) queueLent(records []shard.Record, size int, slab int64) (p *p
 	l.mu.Lock()
 	s, charge, err := l.lentShare(int64(size), slab)
 	if s != nil {
-		buf := encodeRaw(l.room, records)
+		raw := size < summedFrame || l.mean >= l.e.opts.lentShare
+		var buf []byte
+		var sum uint32
+		if raw {
+			buf = encodeRaw(l.room, records)
+		} else {
+			buf, sum = encodeRecords(l.room, records)
+		}
 		l.room = l.room[size:size]
-		p = l.add(s, buf, len(records), true, 0, charge, now)
+		p = l.add(s, buf, len(records), raw, sum, charge, now)
 		if charge > 0 && mutant.On(mutant.ReuseSlab) {
 			l.e.giveBack(s)
 		}

@@ -51,7 +51,7 @@ type part struct {
 }
 
 // add adds a frame behind the others, for which so much has been charged. buf may lie right behind the last one in the same
-// memory, and then is raw if that one is.
+// memory.
 func (s *share) add(h *frameHeader, buf []byte, raw bool, charge int64) {
 	s.end = h.end()
 	s.frames++
@@ -59,7 +59,7 @@ func (s *share) add(h *frameHeader, buf []byte, raw bool, charge int64) {
 	s.charge += charge
 	if n := len(s.parts); n > 0 {
 		last := &s.parts[n-1]
-		if k := len(last.frames); cap(last.frames)-k >= len(buf) && &last.frames[:k+1][k] == &buf[0] {
+		if k := len(last.frames); last.raw == raw && cap(last.frames)-k >= len(buf) && &last.frames[:k+1][k] == &buf[0] {
 			last.frames = last.frames[:k+len(buf)]
 			return
 		}
