@@ -55,10 +55,15 @@ func (l *logState) nextChunk(before lsn, c *chunk) (active segment, some bool) {
 			c.parts = append(c.parts, r.parts...)
 		}
 	}
+	return l.active(), true
+}
+
+// active returns the segment that the log writes to, the zero one if there is none. The lock is held.
+func (l *logState) active() (active segment) {
 	if k := len(l.segments); k > 0 && !l.segments[k-1].sealed {
 		active = l.segments[k-1]
 	}
-	return active, true
+	return active
 }
 
 // gather returns the chunk's frames, behind room for the header of a segment. It lets go of the cache's memory.

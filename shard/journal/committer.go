@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"slices"
 	"time"
 
 	"github.com/seed-462d9463/sluice/internal/yield"
@@ -44,6 +45,8 @@ type committer struct {
 	e       *Engine
 	buf     []byte
 	vec     [][]byte    // of the batch
+	order   []uint64    // of its shares
+	shares  []*share    // in that order
 	records int64       // in the batch
 	idle    *time.Timer // runs while there is something to mark and nothing to commit
 	back    gatherer
@@ -228,6 +231,7 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	h := &batchHeader{frames: uint32(len(b.changes)), length: b.bytes.Load()}
 	parts, pos := len(b.changes), int64(batchHeaderBytes)
 	c.records = 0
+	c.sort(b.shares)
 	for _, s := range b.shares {
 		s.at, s.skip = c.e.journal.next, uint32(pos)
 		pos += s.bytes
@@ -266,6 +270,22 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	vec[0] = buf
 	c.vec = append(vec, zeros[:h.padded()-h.length])
 	return h, c.vec
+}
+
+// sort puts shares in the order of their logs' ids, and those of one log in the order in which they are: so what logs whose ids
+// follow one another have in the batch lies together, for whoever moves them together.
+func (c *committer) sort(shares []*share) {
+	const indexBits = 20 // for more shares than a batch has room for
+	c.order = c.order[:0]
+	for i, s := range shares {
+		c.order = append(c.order, s.log.id<<indexBits|uint64(i))
+	}
+	slices.Sort(c.order)
+	c.shares = append(c.shares[:0], shares...)
+	for i, key := range c.order {
+		shares[i] = c.shares[key&(1<<indexBits-1)]
+	}
+	clear(c.shares)
 }
 
 // manyFrames is how many frames a batch has from which on the committer does not itself do what comes after publishing:

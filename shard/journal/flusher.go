@@ -71,6 +71,7 @@ type flusher struct {
 	hurry     bool                  // the committer was waiting for a journal file when this work began
 	buf       []byte
 	chunk     chunk
+	together  together
 }
 
 func newFlusher(e *Engine) *flusher {
@@ -193,11 +194,16 @@ func (f *flusher) flushLog(l *logState, before lsn, p *pacer) error {
 		if err := f.flushChunk(l, active, c, buf); err != nil {
 			return err
 		}
-		p.step(c.bytes)
-		if f.lookDue() && !f.isFull.Load() && !f.replays { // in a long round
-			if f.short = f.checkFree(); f.short != nil {
-				f.setFull(f.short)
-			}
+		f.moved(c.bytes, p)
+	}
+}
+
+// moved does what is due between chunks in a long round.
+func (f *flusher) moved(bytes int64, p *pacer) {
+	p.step(bytes)
+	if f.lookDue() && !f.isFull.Load() && !f.replays {
+		if f.short = f.checkFree(); f.short != nil {
+			f.setFull(f.short)
 		}
 	}
 }

@@ -23,7 +23,8 @@ type Config struct {
 	// before they leave the cache. There are fewer files where there is little space.
 	JournalFiles int `yaml:"journal_files" env:"JOURNAL_FILES"`
 	// CacheBytes bounds the memory for records that wait for the disk or are kept for readers near the end,
-	// over all logs. Appends wait when it is full of records that are not in their segments yet.
+	// over all logs. Appends wait when it is full of records that are not in their segments yet. An eighth as much beside it, 16 MiB
+	// at most, is taken while small records of many logs are moved to segments.
 	CacheBytes int64 `yaml:"cache_bytes" env:"CACHE_BYTES"`
 	// SegmentBytes is the size at which a segment is sealed and the next one begun. Trimming frees whole
 	// segments.
@@ -154,6 +155,8 @@ type Options struct {
 	placesBytes int64
 	// aheadShares is how many shares of a log in the cache are worth moving ahead, see ahead.go. 0: the constant.
 	aheadShares int
+	// fewPlaces is how many places a log must have to be moved together with others, see together.go. 0: the constant.
+	fewPlaces int
 	// yield lets others run, see gather.go. nil: runtime.Gosched.
 	yield func()
 }
@@ -238,6 +241,9 @@ func (o *Options) complete() error {
 	}
 	if o.aheadShares == 0 {
 		o.aheadShares = aheadShares
+	}
+	if o.fewPlaces == 0 {
+		o.fewPlaces = fewPlaces
 	}
 	if o.placesBytes == 0 {
 		o.placesBytes = o.CacheBytes / 4

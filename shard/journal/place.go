@@ -116,7 +116,7 @@ func adjoining(places []place) (n int, bytes int64) {
 // fetch reads the frames of places that lie back to back into a buffer of that length, with read to read a journal file. With
 // an error it returns those before what is damaged.
 func (l *logState) fetch(places []place, buf []byte, read func(*journalFile, []byte, int64) (int, error)) (frames []byte, next shard.Offset, err error) {
-	first, last := &places[0], &places[len(places)-1]
+	first := &places[0]
 	next = first.base
 	file, pos := l.e.journal.locate(first.at)
 	if file == nil {
@@ -126,21 +126,31 @@ func (l *logState) fetch(places []place, buf []byte, read func(*journalFile, []b
 	if n, err := read(file, buf, pos); n < len(buf) {
 		return nil, next, fmt.Errorf("read %s: %w", file.name, err)
 	}
-	for rest := buf; len(rest) > 0; {
-		h, err := checkFrame(rest)
-		if err == nil && (h.kind != frameRecords || h.dir != l.e.journal.dir() || h.log != l.id || h.base != next || h.end() > last.end) {
+	good, next, err := l.check(places, buf)
+	if err != nil {
+		return buf[:good], next, movedError{l.e.corrupt(file.name, pos+int64(good), "%v", err)}
+	}
+	return buf, next, nil
+}
+
+// check returns how many bytes are the frames of places that lie back to back, the offset behind these, and what is wrong behind
+// them.
+func (l *logState) check(places []place, frames []byte) (good int, next shard.Offset, err error) {
+	next, end := places[0].base, places[len(places)-1].end
+	for good < len(frames) {
+		h, err := checkFrame(frames[good:])
+		if err == nil && (h.kind != frameRecords || h.dir != l.e.journal.dir() || h.log != l.id || h.base != next || h.end() > end) {
 			err = errors.New("another frame is here")
 		}
 		if err != nil {
-			good := len(buf) - len(rest)
-			return buf[:good], next, movedError{l.e.corrupt(file.name, pos+int64(good), "%v", err)}
+			return good, next, err
 		}
-		rest, next = rest[h.length:], h.end()
+		good, next = good+int(h.length), h.end()
 	}
-	if next != last.end {
-		return buf, next, movedError{l.e.corrupt(file.name, pos+int64(len(buf)), "offset %d is not there", next)}
+	if next != end {
+		return good, next, fmt.Errorf("offset %d is not there", next)
 	}
-	return buf, next, nil
+	return good, next, nil
 }
 
 // readDirect reads a journal file.

@@ -199,10 +199,11 @@ func (f *flusher) waitingBefore(at lsn) int64 {
 // emptied: under a load that does not end the next checkpoint would come when the journal is full, and commits would have
 // to wait for all of it.
 func (f *flusher) flushDue() error {
+	defer f.together.drop()
 	p := f.pace(f.waiting())
 	// Whether a disk that was full has room again, a write must show.
 	for l := f.oldestDue(f.isFull.Load()); l != nil; l = f.oldestDue(false) {
-		if err := f.flushLog(l, lsn(f.e.durable.Load()), p); err != nil {
+		if err := f.move(l, f.olderHalf(l, p)); err != nil {
 			return err
 		}
 		if f.journalLow() {
@@ -210,6 +211,19 @@ func (f *flusher) flushDue() error {
 		}
 	}
 	return nil
+}
+
+// olderHalf is how a log is moved when memory needs it: whole, and others that begin no later than at half of what there is from its
+// own beginning on.
+func (f *flusher) olderHalf(l *logState, p *pacer) moving {
+	durable := lsn(f.e.durable.Load())
+	f.mu.Lock()
+	since := l.since
+	f.mu.Unlock()
+	return moving{
+		upTo: durable, due: since + (durable-since+1)/2, pacer: p,
+		like: func(*logState) bool { return true }, between: func() error { return nil },
+	}
 }
 
 // oldestDue returns the log with the oldest unflushed records, if memory needs them flushed, or if any is wanted.
@@ -224,13 +238,18 @@ func (f *flusher) oldestDue(anyway bool) *logState {
 
 // flushBefore flushes all records that lie before an LSN.
 func (f *flusher) flushBefore(at lsn) error {
+	defer f.together.drop()
 	p, all := f.pace(f.waitingBefore(at)), f.pace(f.waiting())
 	p.waits = paceWaits
+	between := func() error {
+		if f.journalShort() {
+			return nil
+		}
+		return f.flushAhead(f.journalShort)
+	}
 	for {
-		if !f.journalShort() {
-			if err := f.flushAhead(f.journalShort); err != nil {
-				return err
-			}
+		if err := between(); err != nil {
+			return err
 		}
 		f.mu.Lock()
 		l := f.oldest()
@@ -239,11 +258,12 @@ func (f *flusher) flushBefore(at lsn) error {
 		if done {
 			return nil
 		}
-		upTo, p := at, p
-		if l.ahead() { // with nothing left in the journal alone, flushAhead can take over
-			upTo, p = lsn(f.e.durable.Load()), all
+		ahead := l.ahead()
+		m := moving{upTo: at, due: at, pacer: p, between: between, like: func(l *logState) bool { return l.worthMoving() == ahead }}
+		if ahead { // with nothing left in the journal alone, flushAhead can take over
+			m.upTo, m.pacer = lsn(f.e.durable.Load()), all
 		}
-		if err := f.flushLog(l, upTo, p); err != nil {
+		if err := f.move(l, m); err != nil {
 			return err
 		}
 	}
