@@ -23,6 +23,14 @@ type table struct {
 	topics    map[string]*topic
 	nextTopic uint64
 	nextLog   uint64
+	changes   uint64      // of topics and their logs
+	sorted    []*logState // by id; nil if all has not been asked for them since the last change
+}
+
+// changed takes note that there are other logs. The lock is held.
+func (t *table) changed() {
+	t.changes++
+	t.sorted = nil
 }
 
 type topic struct {
@@ -68,6 +76,7 @@ func (c createChange) apply(e *Engine) {
 	t := e.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.changed()
 	tp := t.topics[c.name]
 	if tp == nil {
 		tp = &topic{id: c.topic, name: c.name}
@@ -107,6 +116,7 @@ func (c deleteChange) apply(e *Engine) {
 	if tp == nil || tp.id != c.topic {
 		return
 	}
+	t.changed()
 	delete(t.topics, tp.name)
 	for _, l := range tp.logs {
 		l.drop()
@@ -340,20 +350,32 @@ func (t *table) livingDirs() map[uint64]bool {
 	return living
 }
 
-// all returns all logs, by id.
+// all returns all logs, by id. It is not to be changed.
 func (t *table) all() []*logState {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	var logs []*logState
-	for _, tp := range t.topics {
-		logs = append(logs, tp.logs...)
+	logs, at := t.sorted, t.changes
+	if logs == nil {
+		for _, tp := range t.topics {
+			logs = append(logs, tp.logs...)
+		}
 	}
-	slices.SortFunc(logs, func(a, b *logState) int { return cmp.Compare(a.id, b.id) })
+	known := t.sorted != nil
+	t.mu.RUnlock()
+	if known {
+		return logs
+	}
+	slices.SortFunc(logs, func(a, b *logState) int { return cmp.Compare(a.id, b.id) }) // a commit may wait for the lock
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changes == at {
+		t.sorted = logs
+	}
 	return logs
 }
 
 // load fills the table from a snapshot.
 func (t *table) load(e *Engine, s *snapshot) error {
+	t.changed()
 	t.nextTopic, t.nextLog = s.nextTopic, s.nextLog
 	ids := map[uint64]bool{}
 	for _, st := range s.topics {

@@ -81,7 +81,6 @@ func (f *flusher) moveMember(b *member, m moving) error {
 
 // together is what is moved together.
 type together struct {
-	logs    []*logState // by id: all that there were when the round of work began to need them
 	members []member
 	places  []place  // of all members
 	extents []extent // the same, and where they go
@@ -121,16 +120,14 @@ func (t *together) collect(f *flusher, l *logState, m moving) {
 	if f.isFull.Load() || !l.scattered(m) || !t.take(f, l, m.upTo) {
 		return
 	}
-	if t.logs == nil {
-		t.logs = f.e.table.all()
-	}
-	i := sort.Search(len(t.logs), func(i int) bool { return t.logs[i].id > l.id })
-	for passed := 0; i < len(t.logs) && passed < togetherLooks; i++ {
+	logs := f.e.table.all()
+	i := sort.Search(len(logs), func(i int) bool { return logs[i].id > l.id })
+	for passed := 0; i < len(logs) && passed < togetherLooks; i++ {
 		passed++
-		if !t.logs[i].scattered(m) {
+		if !logs[i].scattered(m) {
 			continue
 		}
-		if !t.take(f, t.logs[i], m.upTo) {
+		if !t.take(f, logs[i], m.upTo) {
 			return
 		}
 		passed = 0
