@@ -102,6 +102,7 @@ func (c *committer) commit(b *batch) (*batch, error) {
 		return b, err
 	}
 	start := time.Now()
+	c.sort(b.shares)
 	h, vec := c.encode(b)
 	if mutant.On(mutant.MarkFirst) {
 		if err := c.e.marks.write(c.e.journal.next+lsn(h.padded()), 0); err != nil {
@@ -231,7 +232,6 @@ func (c *committer) encode(b *batch) (*batchHeader, [][]byte) {
 	h := &batchHeader{frames: uint32(len(b.changes)), length: b.bytes.Load()}
 	parts, pos := len(b.changes), int64(batchHeaderBytes)
 	c.records = 0
-	c.sort(b.shares)
 	for _, s := range b.shares {
 		s.at, s.skip = c.e.journal.next, uint32(pos)
 		pos += s.bytes

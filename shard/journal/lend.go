@@ -11,8 +11,8 @@ import (
 // Small appends pass through buffers, too, where that is worth it: the frames of a share lie one behind the other in slabs that
 // are lent to the share until its batch is decided. They are taken only if they are at hand: under the log's lock nobody
 // waits, and the cache is as good. Their sums are left to the committer, which makes one after the other with all that it takes
-// near the processor; but not those of frames that are not so short, where each is in a share of its own: all wait for the
-// committer, and appends to other logs can be summed meanwhile.
+// near the processor; but not those of frames that are not so short, in shares of few: all wait for the committer, and appends to
+// other logs can be summed meanwhile.
 //
 // The share leaves the cache then, and is read from the journal from then on. So a log lends if
 //

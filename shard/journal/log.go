@@ -268,8 +268,8 @@ func (l *logState) close(s *share) {
 	if l.open == s {
 		l.shut()
 	}
-	// With many logs, memory for its next place was used long ago. To wait for it when the share is published, once for each log,
-	// would take longer than all else there.
+	// A share that lends gets a place when it is published. With many logs, the memory for it was last used long ago, and to wait for it
+	// then, once for each log, would take longer than all else there.
 	if n := len(l.left); s.lent != nil && n < cap(l.left) {
 		next := unsafe.Pointer(&l.left[:n+1][n])
 		prefetch.Line(next)

@@ -18,8 +18,8 @@ const (
 	// take, beside the cache. It is there only in rounds in which records are moved so.
 	togetherBytes = 16 << 20
 	togetherPart  = 8
-	// togetherPlaces bounds what is to be remembered of it.
-	togetherPlaces = 64 << 10
+	// togetherOverhead is what a place or part counts for beside its frames.
+	togetherOverhead = 64
 	// togetherLooks is how many logs in a row are passed over in search of the next one that goes with others.
 	togetherLooks = 64
 	// fewPlaces is how many places a log must have in the journal alone to be moved together with others, and shortPlaces how
@@ -38,7 +38,7 @@ type moving struct {
 	upTo    lsn                  // as flushLog has it
 	due     lsn                  // who has nothing before this does not go with another log
 	like    func(*logState) bool // nor who is not like it; called with the log's lock held
-	between func() error         // does what is more urgent than the next log
+	between func() (bool, error) // does what is more urgent than the next log, and tells whether to go on with that
 	pacer   *pacer
 }
 
@@ -49,12 +49,12 @@ func (f *flusher) move(l *logState, m moving) error {
 	if len(t.members) < 2 {
 		return f.flushLog(l, m.upTo, m.pacer)
 	}
-	if err := t.read(f.e.journal, f.e.togetherBytes()); err != nil {
-		return fmt.Errorf("move records from the journal: %w", err)
+	if err := t.read(f); err != nil {
+		return err
 	}
 	for i := range t.members {
 		if i > 0 {
-			if err := m.between(); err != nil {
+			if goOn, err := m.between(); err != nil || !goOn {
 				return err
 			}
 		}
@@ -116,6 +116,7 @@ type copied struct {
 
 // collect takes in a log and those that go with it, if it is scattered.
 func (t *together) collect(f *flusher, l *logState, m moving) {
+	clear(t.copies)
 	t.members, t.places, t.extents, t.copies, t.bytes = t.members[:0], t.places[:0], t.extents[:0], t.copies[:0], 0
 	if f.isFull.Load() || !l.scattered(m) || !t.take(f, l, m.upTo) {
 		return
@@ -159,7 +160,8 @@ func (t *together) take(f *flusher, l *logState, upTo lsn) bool {
 	}
 	b := member{log: l, chunk: chunk{base: c.base, end: c.end, millis: c.millis, bytes: c.bytes}, at: t.bytes, first: len(t.places)}
 	need := segmentHeaderBytes + int(c.bytes)
-	if int64(t.bytes+need) > f.e.togetherBytes() || len(t.places)+len(c.places)+len(t.copies)+len(c.parts) > togetherPlaces {
+	pieces := len(t.places) + len(c.places) + len(t.copies) + len(c.parts)
+	if int64(t.bytes+need+pieces*togetherOverhead) > f.e.mostTogether() {
 		return false
 	}
 	t.bytes += need
@@ -179,13 +181,14 @@ func (t *together) take(f *flusher, l *logState, upTo lsn) bool {
 	return true
 }
 
-// togetherBytes bounds the memory for what is moved together.
-func (e *Engine) togetherBytes() int64 { return min(togetherBytes, e.opts.CacheBytes/togetherPart) }
+// mostTogether bounds the memory for what is moved together.
+func (e *Engine) mostTogether() int64 { return min(togetherBytes, e.opts.CacheBytes/togetherPart) }
 
 // read reads all that has been taken in. What is in the journal no more it leaves as zeros.
-func (t *together) read(j *journal, most int64) error {
+func (t *together) read(f *flusher) error {
 	if cap(t.buf) < t.bytes {
-		t.buf = make([]byte, min(2*int64(t.bytes), most))
+		t.buf = nil // before there is another one
+		t.buf = make([]byte, min(2*int64(t.bytes), f.e.mostTogether()))
 	}
 	t.buf = t.buf[:cap(t.buf)]
 	for _, c := range t.copies {
@@ -200,13 +203,16 @@ func (t *together) read(j *journal, most int64) error {
 			bytes += int(left[n].bytes)
 			n++
 		}
-		if err := t.readRun(j, left[:n], bytes); err != nil {
-			return err
+		if err := t.readRun(f.e.journal, left[:n], bytes); err != nil {
+			return fmt.Errorf("move records from the journal: %w", err)
 		}
 		left = left[n:]
-		if since += bytes; since >= yield.Each {
-			yield.Core()
+		if since += max(bytes, blockBytes); since >= yield.Each { // a disk that is asked for few bytes takes its time, too
 			since = 0
+			yield.Core()
+			if err := f.markDue(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

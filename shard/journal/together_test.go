@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -178,10 +179,10 @@ func TestALogThatHasChangedSinceItWasReadIsReadAgain(t *testing.T) {
 				for i := range logs { // in topics of their own
 					all = append(all, mustLog(t, e, fmt.Sprint("topic", i)))
 				}
-				var changed *logState
+				var changed *logState // of the flusher, which alone writes to segments
 				var failed error
 				disk.Hook(func(c vfs.Call) error {
-					if changed != nil || c.Op != vfs.OpWrite || !strings.HasSuffix(c.Name, segmentSuffix) || len(e.flusher.together.members) < 3 {
+					if c.Op != vfs.OpWrite || !strings.HasSuffix(c.Name, segmentSuffix) || changed != nil || len(e.flusher.together.members) < 3 {
 						return nil
 					}
 					changed = e.flusher.together.members[2].log
@@ -272,4 +273,112 @@ func TestFramesOfOneSlabAreSummedByTheOneOrTheOther(t *testing.T) {
 		}
 		closeAccounted(t, e)
 	})
+}
+
+// Who goes with another log has records that are due, is like it, and has little of them.
+func TestLogsThatAreNotMovedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, togetherOptions(vfs.NewMem()))
+		defer e.Close()
+		all := manyLogs(t, e, 40)
+		appendMixed(t, all, 150, 600)
+		synctest.Wait()
+		f, end := e.flusher, lsn(e.durable.Load())
+		first := all[0].(*logState)
+		if leftIn(first) < 20 {
+			t.Fatalf("%d places are in the journal alone", leftIn(first))
+		}
+		members := func(m moving) (ids []uint64) {
+			f.together.collect(f, first, m)
+			for _, b := range f.together.members {
+				ids = append(ids, b.log.id)
+			}
+			f.together.drop()
+			return ids
+		}
+		id := first.id
+		any := func(l *logState) bool { return l.id < id+4 }
+		late := all[2].(*logState)
+		late.left = late.left[10:] // as if these had been moved
+		much := all[3].(*logState)
+		much.unflushed = littleBytes + 1
+		for _, test := range []struct {
+			name string
+			m    moving
+			want []uint64
+		}{
+			{"all that have little", moving{upTo: end, due: end, like: any}, []uint64{id, id + 1, id + 2}},
+			{"those that are due", moving{upTo: end, due: late.left[0].at, like: any}, []uint64{id, id + 1}},
+			{"those that are like it", moving{upTo: end, due: end, like: func(l *logState) bool { return any(l) && l.id != id+1 }}, []uint64{id, id + 2}},
+			{"none, as the first is not due", moving{upTo: end, due: first.left[0].at, like: any}, nil},
+		} {
+			if got := members(test.m); !slices.Equal(got, test.want) {
+				t.Errorf("%s: logs %d, want %d", test.name, got, test.want)
+			}
+		}
+		e.fail(errors.New("what was changed here must not be written"))
+	})
+}
+
+// When memory is no more in need, or the journal is, no more logs are moved for the sake of memory, though they have been read.
+func TestMovingTogetherStopsWhenItIsNotNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mustOpen(t, togetherOptions(vfs.NewMem()))
+		defer e.Close()
+		all := manyLogs(t, e, 40)
+		appendMixed(t, all, 150, 600)
+		synctest.Wait()
+		f, first := e.flusher, all[0].(*logState)
+		for what, goOn := range map[string]int{"at once": 0, "after two more": 2} {
+			before, asked := f.waiting(), 0
+			l := f.oldest()
+			m := f.olderHalf(l, f.pace(1))
+			m.between = func() (bool, error) {
+				asked++
+				return asked <= goOn, nil
+			}
+			if err := f.move(l, m); err != nil {
+				t.Fatal(err)
+			}
+			f.together.drop()
+			if moved := before - f.waiting(); asked != goOn+1 || moved < 1 || moved > int64(goOn+1)*150*1000 {
+				t.Errorf("%s: asked %d times, moved %d bytes", what, asked, moved)
+			}
+		}
+		if goOn, err := f.olderHalf(first, f.pace(1)).between(); goOn || err != nil {
+			t.Errorf("goes on though there is room: %v", err)
+		}
+		for _, l := range all {
+			holdsMixed(t, l, 0, 150)
+		}
+	})
+}
+
+// Shares of one log keep their order, whatever the number that a batch has of them.
+func TestTheSharesOfABatchAreInTheOrderOfTheirLogs(t *testing.T) {
+	var shares, want []*share
+	for id := range uint64(100) {
+		l := &logState{id: id}
+		for range 3 {
+			want = append(want, &share{log: l, base: shard.Offset(len(want))})
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	next := make([]int, 100)
+	for len(shares) < len(want) {
+		if id := random.IntN(100); next[id] < 3 {
+			shares = append(shares, want[3*id+next[id]])
+			next[id]++
+		}
+	}
+	var c committer
+	c.sort(shares)
+	if !slices.Equal(shares, want) {
+		t.Error("they are in another order")
+	}
+	for _, s := range c.shares[:cap(c.shares)] {
+		if s != nil {
+			t.Fatal("the committer keeps shares")
+		}
+	}
 }

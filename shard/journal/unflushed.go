@@ -213,16 +213,17 @@ func (f *flusher) flushDue() error {
 	return nil
 }
 
-// olderHalf is how a log is moved when memory needs it: whole, and others that begin no later than at half of what there is from its
-// own beginning on.
+// olderHalf is how a log is moved when memory needs it: whole, and with it others that begin no later than at half of what there is
+// from its own beginning on.
 func (f *flusher) olderHalf(l *logState, p *pacer) moving {
-	durable := lsn(f.e.durable.Load())
 	f.mu.Lock()
-	since := l.since
+	since := l.since // never beyond what is durable after this
 	f.mu.Unlock()
+	durable := lsn(f.e.durable.Load())
 	return moving{
 		upTo: durable, due: since + (durable-since+1)/2, pacer: p,
-		like: func(*logState) bool { return true }, between: func() error { return nil },
+		like:    func(*logState) bool { return true },
+		between: func() (bool, error) { return !f.journalLow() && f.oldestDue(false) != nil, nil },
 	}
 }
 
@@ -241,14 +242,14 @@ func (f *flusher) flushBefore(at lsn) error {
 	defer f.together.drop()
 	p, all := f.pace(f.waitingBefore(at)), f.pace(f.waiting())
 	p.waits = paceWaits
-	between := func() error {
+	between := func() (bool, error) {
 		if f.journalShort() {
-			return nil
+			return true, nil
 		}
-		return f.flushAhead(f.journalShort)
+		return true, f.flushAhead(f.journalShort)
 	}
 	for {
-		if err := between(); err != nil {
+		if _, err := between(); err != nil {
 			return err
 		}
 		f.mu.Lock()

@@ -5,7 +5,7 @@ package prefetch
 
 import "unsafe"
 
-// Line begins to bring the cache line of an address near to the processor. It waits for nothing, and changes nothing that a
+// Line begins to bring the cache line of an address, which is soon to be written, near to the processor. It waits for nothing, and changes nothing that a
 // program can see.
 //
 //go:noescape

@@ -3,5 +3,5 @@
 // func Line(p unsafe.Pointer)
 TEXT ·Line(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R0
-	PRFM (R0), PLDL1KEEP
+	PRFM (R0), PSTL1KEEP
 	RET
