@@ -118,7 +118,7 @@ func TestScatteredRecordsOfManyLogsAreReadTogether(t *testing.T) {
 		e := mustOpen(t, togetherOptions(disk))
 		all := manyLogs(t, e, logs)
 		appendMixed(t, all, rounds, size)
-		if moved := m.written.Load() / (size + frameHeaderBytes + 8); moved < logs*rounds/2 || m.reads.Load() > moved/4 {
+		if moved := m.written.Load() / (size + frameHeaderBytes + 8); moved < logs*rounds/2 || m.reads.Load() > moved/3 {
 			t.Errorf("%d reads of the journal to move %d records", m.reads.Load(), moved)
 		}
 		for _, l := range all {
@@ -320,7 +320,7 @@ func TestLogsThatAreNotMovedTogether(t *testing.T) {
 	})
 }
 
-// When memory is no more in need, or the journal is, no more logs are moved for the sake of memory, though they have been read.
+// When something else is more urgent no more logs are moved for the sake of memory, though they have been read.
 func TestMovingTogetherStopsWhenItIsNotNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := mustOpen(t, togetherOptions(vfs.NewMem()))
@@ -345,8 +345,8 @@ func TestMovingTogetherStopsWhenItIsNotNeeded(t *testing.T) {
 				t.Errorf("%s: asked %d times, moved %d bytes", what, asked, moved)
 			}
 		}
-		if goOn, err := f.olderHalf(first, f.pace(1)).between(); goOn || err != nil {
-			t.Errorf("goes on though there is room: %v", err)
+		if goOn, err := f.olderHalf(first, f.pace(1)).between(); goOn == f.journalLow() || err != nil {
+			t.Errorf("goes on: %v, %v", goOn, err)
 		}
 		for _, l := range all {
 			holdsMixed(t, l, 0, 150)

@@ -214,7 +214,7 @@ func (f *flusher) flushDue() error {
 }
 
 // olderHalf is how a log is moved when memory needs it: whole, and with it others that begin no later than at half of what there is
-// from its own beginning on.
+// from its own beginning on. Once these have been read they are moved, though less would do, or they would be read again soon.
 func (f *flusher) olderHalf(l *logState, p *pacer) moving {
 	f.mu.Lock()
 	since := l.since // never beyond what is durable after this
@@ -223,7 +223,7 @@ func (f *flusher) olderHalf(l *logState, p *pacer) moving {
 	return moving{
 		upTo: durable, due: since + (durable-since+1)/2, pacer: p,
 		like:    func(*logState) bool { return true },
-		between: func() (bool, error) { return !f.journalLow() && f.oldestDue(false) != nil, nil },
+		between: func() (bool, error) { return !f.journalLow(), nil },
 	}
 }
 
