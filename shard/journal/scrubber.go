@@ -44,7 +44,10 @@ func (s *scrubber) start() {
 	if s.e.opts.ScrubInterval <= 0 {
 		return
 	}
-	s.state = s.e.loadScrubState()
+	state := s.e.loadScrubState()
+	s.mu.Lock() // metrics may be asked for already
+	s.state = state
+	s.mu.Unlock()
 	s.schedule()
 }
 
