@@ -6,6 +6,7 @@ import (
 	"math"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,6 +171,38 @@ func TestMetricsAreThereWhileTheEngineIsOpen(t *testing.T) {
 		}
 		if families, err = r.Gather(); err != nil || len(families) != 0 {
 			t.Errorf("%d metrics after Close: %v", len(families), err)
+		}
+	}
+}
+
+// For the race detector.
+func TestMetricsMayBeReadDuringAStart(t *testing.T) {
+	mem := vfs.NewMem()
+	for range 20 {
+		opts := tinyOptions(mem)
+		opts.ScrubInterval = time.Hour
+		registry := prometheus.NewRegistry()
+		opts.Registerer = registry
+		done := make(chan struct{})
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := registry.Gather(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		e := mustOpen(t, opts)
+		close(done)
+		reading.Wait()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
