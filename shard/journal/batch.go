@@ -13,8 +13,9 @@ import (
 // zeros to whole blocks. FORMAT.md has the layout.
 //
 // Each frame has sums over all its bytes, and begins with the one that covers the other. Who appends makes them, but for those
-// of many small frames in lent slabs (lend.go). So no bytes are summed again: a batch's sum is over its header and these beginnings. It says
-// which frames belong to the batch, and in which order, their own sums that they are whole: both must be checked.
+// of many small frames in lent slabs (lend.go). So no bytes are summed again: a batch's sum is over its header and these
+// beginnings. It says which frames belong to the batch, and in which order, their own sums that they are whole: both must be
+// checked.
 const (
 	blockBytes       = 4096
 	batchHeaderBytes = 64

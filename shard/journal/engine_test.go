@@ -178,13 +178,15 @@ func TestMetricsAreThereWhileTheEngineIsOpen(t *testing.T) {
 // For the race detector.
 func TestMetricsMayBeReadDuringAStart(t *testing.T) {
 	mem := vfs.NewMem()
-	for range 20 {
+	start := func() {
 		opts := tinyOptions(mem)
 		opts.ScrubInterval = time.Hour
 		registry := prometheus.NewRegistry()
 		opts.Registerer = registry
 		done := make(chan struct{})
 		var reading sync.WaitGroup
+		defer reading.Wait()
+		defer close(done)
 		reading.Go(func() {
 			for {
 				select {
@@ -198,11 +200,11 @@ func TestMetricsMayBeReadDuringAStart(t *testing.T) {
 				}
 			}
 		})
-		e := mustOpen(t, opts)
-		close(done)
-		reading.Wait()
-		if err := e.Close(); err != nil {
+		if err := mustOpen(t, opts).Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for range 20 {
+		start()
 	}
 }

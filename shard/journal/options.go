@@ -23,8 +23,8 @@ type Config struct {
 	// before they leave the cache. There are fewer files where there is little space.
 	JournalFiles int `yaml:"journal_files" env:"JOURNAL_FILES"`
 	// CacheBytes bounds the memory for records that wait for the disk or are kept for readers near the end,
-	// over all logs. Appends wait when it is full of records that are not in their segments yet. An eighth as much beside it, 16 MiB
-	// at most, is taken while small records of many logs are moved to segments.
+	// over all logs. Appends wait when it is full of records that are not in their segments yet. About an eighth as much beside it,
+	// 16 MiB at most, is taken while small records of many logs are moved to segments.
 	CacheBytes int64 `yaml:"cache_bytes" env:"CACHE_BYTES"`
 	// SegmentBytes is the size at which a segment is sealed and the next one begun. Trimming frees whole
 	// segments.

@@ -18,8 +18,8 @@ const (
 	// take, beside the cache. It is there only in rounds in which records are moved so.
 	togetherBytes = 16 << 20
 	togetherPart  = 8
-	// togetherOverhead is what a place or part counts for beside its frames.
-	togetherOverhead = 64
+	// togetherPlaces bounds what is to be remembered of it, and how often the disk is asked before the first log is written.
+	togetherPlaces = 16 << 10
 	// togetherLooks is how many logs in a row are passed over in search of the next one that goes with others.
 	togetherLooks = 64
 	// fewPlaces is how many places a log must have in the journal alone to be moved together with others, and shortPlaces how
@@ -160,8 +160,7 @@ func (t *together) take(f *flusher, l *logState, upTo lsn) bool {
 	}
 	b := member{log: l, chunk: chunk{base: c.base, end: c.end, millis: c.millis, bytes: c.bytes}, at: t.bytes, first: len(t.places)}
 	need := segmentHeaderBytes + int(c.bytes)
-	pieces := len(t.places) + len(c.places) + len(t.copies) + len(c.parts)
-	if int64(t.bytes+need+pieces*togetherOverhead) > f.e.mostTogether() {
+	if int64(t.bytes+need) > f.e.mostTogether() || len(t.places)+len(c.places)+len(t.copies)+len(c.parts) > togetherPlaces {
 		return false
 	}
 	t.bytes += need

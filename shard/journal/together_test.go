@@ -24,6 +24,35 @@ func togetherOptions(fs vfs.FS) Options {
 	return opts
 }
 
+// inFewBatches has commits take some of a bubble's time: it passes when all others wait, who have appended what they have until then.
+func inFewBatches(c vfs.Call) error {
+	if c.Op == vfs.OpDatasync && strings.Contains(c.Name, "/"+journalDir+"/") {
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// halfLeft returns forty logs of 150 records of 200 bytes each, about fifty of which are in the journal alone, and nothing in
+// segments, and what they are in.
+func halfLeft(t *testing.T) (*Engine, []shard.Log, *vfs.Mem) {
+	t.Helper()
+	mem := vfs.NewMem()
+	disk := vfs.Inject(mem)
+	disk.Hook(inFewBatches)
+	opts := togetherOptions(disk)
+	opts.CacheBytes = 2 << 20
+	e := mustOpen(t, opts)
+	all := manyLogs(t, e, 40)
+	appendMixed(t, all, 150, 200)
+	synctest.Wait()
+	for _, l := range all {
+		if l := l.(*logState); leftIn(l) < 20 || len(l.segments) > 0 {
+			t.Fatalf("%v: %d places are in the journal alone, %d segments", l, leftIn(l), len(l.segments))
+		}
+	}
+	return e, all, mem
+}
+
 // markedBy is a value that begins with a number and the log's id.
 func markedBy(l *logState, n uint64, size int) []byte {
 	value := make([]byte, size)
@@ -110,10 +139,7 @@ func TestScatteredRecordsOfManyLogsAreReadTogether(t *testing.T) {
 		disk := vfs.Inject(vfs.NewMem())
 		var m moves
 		disk.Hook(func(c vfs.Call) error {
-			if c.Op == vfs.OpDatasync && strings.Contains(c.Name, "/"+journalDir+"/") {
-				time.Sleep(time.Millisecond) // all others can append meanwhile: what time passes in a bubble waits for them
-			}
-			return m.count(c)
+			return errors.Join(inFewBatches(c), m.count(c))
 		})
 		e := mustOpen(t, togetherOptions(disk))
 		all := manyLogs(t, e, logs)
@@ -218,12 +244,8 @@ func TestALogThatHasChangedSinceItWasReadIsReadAgain(t *testing.T) {
 
 func TestDamageOfWhatIsReadTogetherIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem := vfs.NewMem()
-		disk := vfs.Inject(mem)
-		e := mustOpen(t, togetherOptions(disk))
+		e, all, mem := halfLeft(t)
 		defer e.Close()
-		all := manyLogs(t, e, 40)
-		appendMixed(t, all, 150, 600)
 		s := all[20].(*logState)
 		p := s.left[0]
 		file, pos := e.journal.locate(p.at)
@@ -278,16 +300,10 @@ func TestFramesOfOneSlabAreSummedByTheOneOrTheOther(t *testing.T) {
 // Who goes with another log has records that are due, is like it, and has little of them.
 func TestLogsThatAreNotMovedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := mustOpen(t, togetherOptions(vfs.NewMem()))
+		e, all, _ := halfLeft(t)
 		defer e.Close()
-		all := manyLogs(t, e, 40)
-		appendMixed(t, all, 150, 600)
-		synctest.Wait()
 		f, end := e.flusher, lsn(e.durable.Load())
 		first := all[0].(*logState)
-		if leftIn(first) < 20 {
-			t.Fatalf("%d places are in the journal alone", leftIn(first))
-		}
 		members := func(m moving) (ids []uint64) {
 			f.together.collect(f, first, m)
 			for _, b := range f.together.members {
@@ -321,17 +337,14 @@ func TestLogsThatAreNotMovedTogether(t *testing.T) {
 }
 
 // When something else is more urgent no more logs are moved for the sake of memory, though they have been read.
-func TestMovingTogetherStopsWhenItIsNotNeeded(t *testing.T) {
+func TestMovingTogetherStopsWhenSomethingElseIsMoreUrgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := mustOpen(t, togetherOptions(vfs.NewMem()))
+		e, all, _ := halfLeft(t)
 		defer e.Close()
-		all := manyLogs(t, e, 40)
-		appendMixed(t, all, 150, 600)
-		synctest.Wait()
-		f, first := e.flusher, all[0].(*logState)
-		for what, goOn := range map[string]int{"at once": 0, "after two more": 2} {
+		f := e.flusher
+		for goOn := range 3 {
 			before, asked := f.waiting(), 0
-			l := f.oldest()
+			l := all[10*goOn].(*logState)
 			m := f.olderHalf(l, f.pace(1))
 			m.between = func() (bool, error) {
 				asked++
@@ -341,13 +354,24 @@ func TestMovingTogetherStopsWhenItIsNotNeeded(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.together.drop()
-			if moved := before - f.waiting(); asked != goOn+1 || moved < 1 || moved > int64(goOn+1)*150*1000 {
-				t.Errorf("%s: asked %d times, moved %d bytes", what, asked, moved)
+			if moved := before - f.waiting(); asked != goOn+1 || moved < int64(goOn+1)*150*200 || moved > int64(goOn+1)*150*300 {
+				t.Errorf("asked %d times, moved %d bytes, where %d logs were to be moved", asked, moved, goOn+1)
 			}
 		}
-		if goOn, err := f.olderHalf(first, f.pace(1)).between(); goOn == f.journalLow() || err != nil {
-			t.Errorf("goes on: %v, %v", goOn, err)
+		if goOn, err := f.olderHalf(all[39].(*logState), f.pace(1)).between(); !goOn || err != nil {
+			t.Errorf("does not go on, though the journal is not low: %v", err)
 		}
+		useFree := func(free []*journalFile) (had []*journalFile) {
+			e.journal.mu.Lock()
+			defer e.journal.mu.Unlock()
+			had, e.journal.free = e.journal.free, free
+			return had
+		}
+		free := useFree(nil)
+		if goOn, err := f.olderHalf(all[39].(*logState), f.pace(1)).between(); goOn || err != nil {
+			t.Errorf("goes on, though the journal is low: %v", err)
+		}
+		useFree(free)
 		for _, l := range all {
 			holdsMixed(t, l, 0, 150)
 		}

@@ -203,7 +203,13 @@ func (f *flusher) flushDue() error {
 	p := f.pace(f.waiting())
 	// Whether a disk that was full has room again, a write must show.
 	for l := f.oldestDue(f.isFull.Load()); l != nil; l = f.oldestDue(false) {
-		if err := f.move(l, f.olderHalf(l, p)); err != nil {
+		m, err := f.olderHalf(l, p), error(nil)
+		if f.journalLow() { // this one alone: what others have would be read in vain
+			err = f.flushLog(l, m.upTo, p)
+		} else {
+			err = f.move(l, m)
+		}
+		if err != nil {
 			return err
 		}
 		if f.journalLow() {
@@ -214,7 +220,8 @@ func (f *flusher) flushDue() error {
 }
 
 // olderHalf is how a log is moved when memory needs it: whole, and with it others that begin no later than at half of what there is
-// from its own beginning on. Once these have been read they are moved, though less would do, or they would be read again soon.
+// from its own beginning on. Once these have been read they are moved, though less would do, unless the journal gets low: they would
+// be read again soon.
 func (f *flusher) olderHalf(l *logState, p *pacer) moving {
 	f.mu.Lock()
 	since := l.since // never beyond what is durable after this

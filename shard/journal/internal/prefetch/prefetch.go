@@ -5,8 +5,8 @@ package prefetch
 
 import "unsafe"
 
-// Line begins to bring the cache line of an address, which is soon to be written, near to the processor. It waits for nothing, and changes nothing that a
-// program can see.
+// Line begins to bring the cache line of an address, which is soon to be written, near to the processor. It waits for nothing,
+// and changes nothing that a program can see.
 //
 //go:noescape
 func Line(p unsafe.Pointer)
