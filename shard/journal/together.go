@@ -47,7 +47,7 @@ func (f *flusher) move(l *logState, m moving) error {
 	t := &f.together
 	t.collect(f, l, m)
 	if len(t.members) < 2 {
-		return f.flushLog(l, m.upTo, m.pacer)
+		return f.moveAlone(l, m)
 	}
 	if err := t.read(f); err != nil {
 		return err
@@ -65,6 +65,9 @@ func (f *flusher) move(l *logState, m moving) error {
 	return nil
 }
 
+// moveAlone flushes a log as flushLog does.
+func (f *flusher) moveAlone(l *logState, m moving) error { return f.flushLog(l, m.upTo, m.pacer) }
+
 // moveMember flushes one of the logs that have been read together: what was read, if it is still what comes first, and in any
 // case what there is beside it.
 func (f *flusher) moveMember(b *member, m moving) error {
@@ -76,7 +79,7 @@ func (f *flusher) moveMember(b *member, m moving) error {
 		}
 		f.moved(b.chunk.bytes, m.pacer)
 	}
-	return f.flushLog(l, m.upTo, m.pacer)
+	return f.moveAlone(l, m)
 }
 
 // together is what is moved together.

@@ -203,13 +203,11 @@ func (f *flusher) flushDue() error {
 	p := f.pace(f.waiting())
 	// Whether a disk that was full has room again, a write must show.
 	for l := f.oldestDue(f.isFull.Load()); l != nil; l = f.oldestDue(false) {
-		m, err := f.olderHalf(l, p), error(nil)
-		if f.journalLow() { // this one alone: what others have would be read in vain
-			err = f.flushLog(l, m.upTo, p)
-		} else {
-			err = f.move(l, m)
+		m, move := f.olderHalf(l, p), f.move
+		if f.journalLow() { // what others have would be read in vain
+			move = f.moveAlone
 		}
-		if err != nil {
+		if err := move(l, m); err != nil {
 			return err
 		}
 		if f.journalLow() {
