@@ -353,17 +353,16 @@ func (t *table) livingDirs() map[uint64]bool {
 // all returns all logs, by id. It is not to be changed.
 func (t *table) all() []*logState {
 	t.mu.RLock()
-	logs, at := t.sorted, t.changes
-	if logs == nil {
-		for _, tp := range t.topics {
-			logs = append(logs, tp.logs...)
-		}
-	}
-	known := t.sorted != nil
-	t.mu.RUnlock()
-	if known {
+	if logs := t.sorted; logs != nil {
+		t.mu.RUnlock()
 		return logs
 	}
+	at := t.changes
+	var logs []*logState
+	for _, tp := range t.topics {
+		logs = append(logs, tp.logs...)
+	}
+	t.mu.RUnlock()
 	slices.SortFunc(logs, func(a, b *logState) int { return cmp.Compare(a.id, b.id) }) // a commit may wait for the lock
 	t.mu.Lock()
 	defer t.mu.Unlock()

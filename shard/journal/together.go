@@ -222,24 +222,25 @@ func (t *together) read(f *flusher) error {
 
 // readRun reads extents that lie back to back in the journal.
 func (t *together) readRun(j *journal, extents []extent, bytes int) error {
-	var run []byte
-	if len(extents) == 1 {
-		run = t.buf[extents[0].to:][:bytes]
-	} else {
-		if t.run == nil {
-			t.run = make([]byte, runBytes)
-		}
-		run = t.run[:bytes]
+	single := len(extents) == 1
+	if !single && t.run == nil {
+		t.run = make([]byte, runBytes)
 	}
+	run := t.run
+	if single {
+		run = t.buf[extents[0].to:]
+	}
+	run = run[:bytes]
 	if file, pos := j.locate(extents[0].at); file == nil {
 		clear(run)
 	} else if n, err := file.f.ReadAt(run, pos); n < bytes {
 		return fmt.Errorf("read %s: %w", file.name, err)
 	}
-	for i := range extents {
-		if len(extents) > 1 {
-			run = run[copy(t.buf[extents[i].to:], run[:extents[i].bytes]):]
-		}
+	if single {
+		return nil
+	}
+	for _, x := range extents {
+		run = run[copy(t.buf[x.to:], run[:x.bytes]):]
 	}
 	return nil
 }
