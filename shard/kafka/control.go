@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -34,15 +35,35 @@ func (c *control) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for n := 0; ; n++ {
+		err := c.loadBefore(ctx, marker.First)
+		if !errors.Is(err, errOutside) {
+			return err
+		}
+		// What the node before us wanted to be dropped has been dropped only now; behind it is the whole state.
+		if err := c.lag(ctx, n); err != nil {
+			return err
+		}
+	}
+}
+
+// loadBefore reads, from the first record that there is, all before an offset, which is that of this node's marker. It
+// fails with errOutside when records are dropped meanwhile.
+func (c *control) loadBefore(ctx context.Context, before shard.Offset) error {
 	pos, err := c.offsetAt(ctx, earliest)
 	if err != nil {
 		return err
 	}
+	if pos > before {
+		return fmt.Errorf("%w: it has been started while this one was starting (the control topic begins at offset %d)", ErrSuperseded, pos)
+	}
+	c.state, c.loaded = newState(), false
+	c.e.writers.set(nil)
 	c.logState.mu.Lock()
-	c.first, c.next, c.seen, c.acked = pos, pos, marker.First+1, marker.First+1
+	c.first, c.next, c.seen, c.acked = pos, pos, before+1, before+1
 	c.logState.mu.Unlock()
 	var highest era // of the batches so far: what an older one wrote behind them does not count
-	for n := 0; pos < marker.First; {
+	for n := 0; pos < before; {
 		batches, err := c.fetch(ctx, pos, fetchMost)
 		if err != nil {
 			return err
@@ -55,7 +76,7 @@ func (c *control) load(ctx context.Context) error {
 			continue
 		}
 		for _, b := range batches {
-			if b.base < marker.First {
+			if b.base < before {
 				if err := c.loadBatch(b, &highest); err != nil {
 					return err
 				}

@@ -102,9 +102,16 @@ func (l *logState) tail(ctx context.Context, low, high shard.Offset) (t tail, er
 		for pos, n := begin, 0; pos < high; {
 			batches, err := l.fetch(ctx, pos, fetchLeast)
 			if errors.Is(err, errOutside) {
-				batches, err = nil, nil
-			}
-			if err != nil {
+				begin, err := l.offsetAt(ctx, earliest)
+				if err != nil {
+					return t, err
+				}
+				if begin > pos { // others have dropped the oldest meanwhile
+					pos = begin
+					continue
+				}
+				batches = nil
+			} else if err != nil {
 				return t, err
 			}
 			if len(batches) == 0 { // a new leader does not know yet that it is durable
