@@ -211,7 +211,34 @@ func (b *buffers) drop() {
 	b.memory.release(freed)
 }
 
-// giveBack takes back the buffers of a share whose batch is decided: nobody reads them any more.
+// giver gives buffers back, many at a time: those who append use the lists, too, on other processors.
+type giver struct {
+	to   *buffers
+	some [64][]byte
+	n    int
+}
+
+// take takes the buffers of a share whose batch is decided: nobody reads them any more.
+func (g *giver) take(s *share) {
+	for _, buf := range s.lent {
+		if g.n == len(g.some) {
+			g.give()
+		}
+		g.some[g.n] = buf
+		g.n++
+	}
+	s.lent = nil
+}
+
+// give gives back what was taken.
+func (g *giver) give() {
+	if g.n > 0 {
+		g.to.give(g.some[:g.n]...)
+		g.n = 0
+	}
+}
+
+// giveBack takes back the buffers of a share whose batch is decided.
 func (e *Engine) giveBack(s *share) {
 	if s.lent != nil {
 		e.buffers.give(s.lent...)

@@ -308,12 +308,15 @@ func (e *Engine) settle() {
 
 func (a aftermath) settle(e *Engine) {
 	cached := a.shares[:0]
+	lent := giver{to: e.buffers}
 	for _, s := range a.shares {
 		if s.lent == nil {
 			cached = append(cached, s)
+		} else {
+			lent.take(s)
 		}
-		e.giveBack(s)
 	}
+	lent.give()
 	a.batch.finish()
 	e.budget.published(cached, a.freed)
 	e.queue.keep(a.shares)
@@ -323,14 +326,22 @@ func (a aftermath) settle(e *Engine) {
 // publish makes a durable batch visible.
 func (c *committer) publish(b *batch, h *batchHeader) {
 	e := c.e
-	freed := int64(0)
+	// What is the same for all shares is counted once: those who append and the flusher use it, too, on other processors.
+	freed, places, bytes := int64(0), 0, int64(0)
 	for _, s := range b.shares {
-		gain, ok := s.log.publish(s)
+		bytes += s.bytes
+	}
+	e.flusher.unflushed.Add(bytes) // before any of it can be moved
+	for _, s := range b.shares {
+		gain, more, ok := s.log.publish(s)
 		if !ok {
 			s.err = s.log.errGone()
+			e.flusher.unflushed.Add(-s.bytes)
 		}
 		freed += gain
+		places += more
 	}
+	e.flusher.leave(places)
 	for _, change := range b.changes {
 		change.apply(nil)
 	}

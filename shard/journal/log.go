@@ -27,8 +27,8 @@ type logState struct {
 	gone      bool        // the topic was deleted
 	inHeap    bool        // heapAt is not 0; changed under both locks, so that to read it one of them is enough
 
-	// With many logs each append finds its log out of the processor's caches, and so do those who publish and evict it. What
-	// they need lies together, in three or four of their lines of 64 bytes, the first of which begins above.
+	// With many logs each append finds its log out of the processor's caches, and so do those who publish it. What they need lies
+	// together, in four of their lines of 64 bytes, the first of which begins above and ends with open.
 	durable    shard.Offset
 	next       shard.Offset // given to the next record
 	lastMillis int64        // of the newest record ever queued
@@ -38,18 +38,20 @@ type logState struct {
 	flushed   shard.Offset // all before it is in segments, or trimmed
 	unflushed int64        // bytes of the durable frames that are not flushed
 	changed   chan struct{}
-	settings  shard.Settings
+	one       [1]*share // memory for cache: a log that lends mostly has none or one, and so in each batch again
+	grown     int64     // bytes since its size was looked at
 
-	slab   slab         // memory for the next appends
-	lends  atomic.Int64 // bytes of the slabs that are lent to its small appends; 0: none are
-	room   []byte       // what is left of its last slab that is lent: of length 0
-	mean   int64        // bytes that the last shares had, see lend.go
-	apart  int64        // of Engine.cacheable, from one share to the next, in the mean of the last ones
-	lastAt int64        // Engine.cacheable with the last share
-	one    [1]*share    // memory for cache: a log that lends mostly has none or one, and so in each batch again
+	lends    atomic.Int64  // bytes of the slabs that are lent to its small appends; 0: none are
+	room     []byte        // what is left of its last slab that is lent: of length 0
+	mean     int64         // bytes that the last shares had, see lend.go
+	apart    int64         // of Engine.cacheable, from one share to the next, in the mean of the last ones
+	lastAt   int64         // Engine.cacheable with the last share
+	followed atomic.Uint64 // LSN up to which all was durable when a reader was last at its end
 
-	left  []place // ascending: what is in the journal alone, neither in segments nor in the cache
-	grown int64   // bytes since its size was looked at
+	left     []place // ascending: what is in the journal alone, neither in segments nor in the cache
+	settings shard.Settings
+	slab     slab // memory for the next appends; those of a log that lends need the beginning only
+
 	first shard.Offset
 
 	segments  []segment // ascending; the last one is written to unless it is sealed
@@ -67,8 +69,7 @@ type logState struct {
 
 	toCompress bool // in the compressor's queue, whose lock guards it
 
-	allocated int64         // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
-	followed  atomic.Uint64 // LSN up to which all was durable when a reader was last at its end
+	allocated int64 // of the active segment, preallocated up to here, 0 if it is not known; of the flusher alone
 
 	topic     string
 	partition int
@@ -277,25 +278,27 @@ func (l *logState) close(s *share) {
 	}
 }
 
-// publish makes a share durable, and returns what is needed less of the cache bound from now on. Not ok: the log is gone.
-func (l *logState) publish(s *share) (freed int64, ok bool) {
+// publish makes a share durable, and returns what is needed less of the cache bound from now on, and how many more places there are.
+// Not ok: the log is gone.
+func (l *logState) publish(s *share) (freed int64, places int, ok bool) {
 	l.lockSoon()
 	defer l.mu.Unlock()
 	if l.gone {
-		return 0, false
+		return 0, 0, false
 	}
 	l.durable = s.end
 	l.unflushed += s.bytes
-	l.e.flusher.note(l, s.at, s.bytes)
+	l.e.flusher.note(l, s.at)
 	l.grow(s.bytes)
 	l.notify()
 	freed = s.settle()
 	if s.lent != nil {
-		gone, _ := l.leave(s.end)
+		var gone int64
+		gone, places, _ = l.leave(s.end)
 		freed += gone
 	}
 	l.lendAfter(s)
-	return freed, true
+	return freed, places, true
 }
 
 // notify wakes those who wait for records. The lock is held.
@@ -351,11 +354,13 @@ func (l *logState) cut(n int) (freed int64) {
 func (l *logState) evict(upTo shard.Offset) (freed int64, at lsn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.leave(upTo)
+	freed, places, at := l.leave(upTo)
+	l.e.flusher.leave(places)
+	return freed, at
 }
 
-// leave is evict. The lock is held.
-func (l *logState) leave(upTo shard.Offset) (freed int64, at lsn) {
+// leave is evict, but that the places are still to be counted. The lock is held.
+func (l *logState) leave(upTo shard.Offset) (freed int64, places int, at lsn) {
 	n := 0
 	was := len(l.left)
 	for n < len(l.cache) && l.cache[n].end <= upTo {
@@ -365,9 +370,8 @@ func (l *logState) leave(upTo shard.Offset) (freed int64, at lsn) {
 		}
 		n++
 	}
-	more := len(l.left) - was
-	l.e.flusher.leave(more)
-	return l.cut(n) - int64(more)*placeCharge, at
+	places = len(l.left) - was
+	return l.cut(n) - int64(places)*placeCharge, places, at
 }
 
 // hasCached tells whether the cache holds anything before an offset.

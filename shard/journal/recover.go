@@ -398,7 +398,8 @@ func (e *Engine) replayRecords(h *frameHeader, at lsn, skip int64, find func(uin
 		return nil
 	}
 	l.unflushed += h.length
-	e.flusher.note(l, at, h.length)
+	e.flusher.unflushed.Add(h.length)
+	e.flusher.note(l, at)
 	e.budget.force(l.replayed(h, at, skip))
 	return nil
 }

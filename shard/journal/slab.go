@@ -17,11 +17,11 @@ const (
 
 // slab is what is left for the next appends of one log. Its lock guards it.
 type slab struct {
+	begun   int64 // when left was last size, in milliseconds
+	size    int32 // for how many appends a slab is
+	left    int32 // of them
 	pending []pending
 	frames  []byte // of length 0; the capacity is what is left
-	begun   int64  // when left was last size, in milliseconds
-	size    int32  // for how many appends a slab is
-	left    int32  // of them
 }
 
 // carve returns the memory for the outcome of the append whose frame is the last of a share. now is in milliseconds.
