@@ -123,6 +123,8 @@ func (v *Visit) ReadBody(w http.ResponseWriter, r *http.Request, limit int, deco
 	if r.ContentLength > int64(limit) {
 		return nil, tooLarge(limit)
 	}
+	inTime := hurry(w, r)
+	defer inTime()
 	defer v.request.Prompt()
 	v.request.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
 	source := &source{body: r.Body, left: limit}
@@ -139,6 +141,7 @@ func (v *Visit) ReadBody(w http.ResponseWriter, r *http.Request, limit int, deco
 	case err != nil:
 		return nil, err
 	}
+	inTime()
 	_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
 	return body, nil
 }

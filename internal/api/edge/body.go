@@ -72,9 +72,21 @@ func expectBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
 		return
 	}
 	if r.ContentLength != 0 {
+		if draining(r).Err() != nil {
+			timeout = min(timeout, drainedBody)
+		}
 		// Recorders and the like know no deadlines; every real connection does.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 	}
+}
+
+// drainedBody is how long a body may still take when the server is about to end: the rest of the time that requests have then is
+// for those that have come.
+const drainedBody = 5 * time.Second
+
+// hurry limits the time for a body when the server is about to end, until what it returns is called.
+func hurry(w http.ResponseWriter, r *http.Request) (stop func()) {
+	return whenDraining(r, func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainedBody)) })
 }
 
 // arriver is implemented by bodies that know whether all of them has arrived, so that reading waits for nobody.
@@ -108,6 +120,8 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 			return nil, err
 		}
 	}
+	inTime := hurry(w, r)
+	defer inTime()
 	defer reserved.Prompt() // before the deadline is lifted below, or it might be set again for the next request
 	reserved.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
 	n := 0
@@ -129,6 +143,7 @@ func (h *Handler) readBody(ctx context.Context, w http.ResponseWriter, r *http.R
 			if reserved.Prompt() {
 				return nil, errCut
 			}
+			inTime()
 			_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
 			return (*b.bytes)[:n], nil
 		case err != nil && reserved.Prompt():

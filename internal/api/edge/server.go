@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -66,5 +67,29 @@ func NewServer(handler http.Handler) *http.Server {
 }
 
 // drainingKey is where requests find the context that ends when their server is about to, so that answers that go on
-// end then, and do not hold it up.
+// end then, and bodies that do not come, and do not hold it up.
 type drainingKey struct{}
+
+// draining returns the context that ends when the server that a request came to is about to; one that does not end, where
+// there is no server.
+func draining(r *http.Request) context.Context {
+	if ctx, ok := r.Context().Value(drainingKey{}).(context.Context); ok {
+		return ctx
+	}
+	return context.Background()
+}
+
+// whenDraining has f called when the server that a request came to is about to end. What it returns makes sure that it is not
+// called later.
+func whenDraining(r *http.Request, f func()) (stop func()) {
+	called := make(chan struct{})
+	unless := context.AfterFunc(draining(r), func() {
+		defer close(called)
+		f()
+	})
+	return sync.OnceFunc(func() {
+		if !unless() {
+			<-called
+		}
+	})
+}

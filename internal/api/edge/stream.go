@@ -20,9 +20,7 @@ var initialResponse = eventstream.Append(nil, eventstream.Event("initial-respons
 func (h *Handler) answerOn(w http.ResponseWriter, r *http.Request, x *exchange, exchanged wire.Exchange, m *memory) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	if draining, ok := r.Context().Value(drainingKey{}).(context.Context); ok {
-		defer context.AfterFunc(draining, func() { cancel(errDraining) })()
-	}
+	defer whenDraining(r, func() { cancel(errDraining) })()
 	events, err := x.route.operation.Open(ctx, exchanged)
 	if err != nil {
 		return err

@@ -37,14 +37,19 @@ type accepted struct {
 }
 
 // New returns a server that serves here the targets that takes says yes to. The timeouts, the handler and
-// ConnContext are the http.Server's; IdleTimeout and ReadHeaderTimeout must be set. A connection may be idle half as long again.
+// ConnContext are the http.Server's, and so is BaseContext, which gets no listener; IdleTimeout and ReadHeaderTimeout must be set.
+// A connection may be idle half as long again.
 func New(server *http.Server, takes func(target string) bool) *Server {
 	s := &Server{
 		http: server, takes: takes, idleTimeout: server.IdleTimeout, headTimeout: server.ReadHeaderTimeout,
 		conns: map[*conn]struct{}{}, accepted: make(chan accepted), done: make(chan struct{}),
 	}
 	s.gone.L = &s.mu
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	base := context.Background()
+	if server.BaseContext != nil {
+		base = server.BaseContext(nil)
+	}
+	s.ctx, s.cancel = context.WithCancel(base)
 	return s
 }
 
