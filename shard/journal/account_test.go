@@ -1,9 +1,13 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 
 	"github.com/seed-462d9463/sluice/shard"
 	"github.com/seed-462d9463/sluice/shard/vfs"
@@ -118,4 +122,56 @@ func TestRoomIsMadeBeforeTheNextAppendsNeedIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWhatIsAppendedToALogThatIsBeingDeletedCountsForNothing has an append queued while the batch with the delete is being synced.
+func TestWhatIsAppendedToALogThatIsBeingDeletedCountsForNothing(t *testing.T) {
+	disk := vfs.Inject(vfs.NewMem())
+	e := mustOpen(t, lazyOptions(disk))
+	l := mustLog(t, e, "a")
+	appendBytesTo(t, l, 1000)
+	syncing, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	disk.Hook(func(c vfs.Call) error {
+		if c.Op == vfs.OpDatasync && strings.HasSuffix(c.Name, ".j") {
+			once.Do(func() {
+				close(syncing)
+				<-goOn
+			})
+		}
+		return nil
+	})
+	deleted := make(chan error, 1)
+	go func() { deleted <- e.Delete(t.Context(), "a") }()
+	<-syncing
+	late := l.Append(t.Context(), []shard.Record{{Value: []byte("late")}})
+	close(goOn)
+	if err := <-deleted; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Wait(t.Context()); !errors.Is(err, shard.ErrNotFound) {
+		t.Errorf("append to a log that has been deleted: %v, want %v", err, shard.ErrNotFound)
+	}
+	closeAccounted(t, e)
+}
+
+// TestWhatAnAppendNeedsIsInFewLines holds the layout of a log against what is said of it: with thousands of logs each line of the
+// processor's caches has to be fetched.
+func TestWhatAnAppendNeedsIsInFewLines(t *testing.T) {
+	const line = 64
+	var l logState
+	for name, found := range map[string]uintptr{
+		"open, in the first": unsafe.Offsetof(l.open) - (line - 8), "cache, in the second": unsafe.Offsetof(l.cache) - line,
+		"lends, in the third": unsafe.Offsetof(l.lends) - 2*line, "left, in the fourth": unsafe.Offsetof(l.left) - 3*line,
+	} {
+		if found != 0 {
+			t.Errorf("%s: %d bytes off", name, int(found))
+		}
+	}
+	if begun := unsafe.Offsetof(l.slab) + unsafe.Offsetof(l.slab.pending); begun > 4*line {
+		t.Errorf("what logs that lend need of their slab ends at byte %d", begun)
+	}
+	if size := unsafe.Sizeof(l); size > 512 { // from there on the allocator puts something before it
+		t.Errorf("a log has %d bytes", size)
+	}
 }

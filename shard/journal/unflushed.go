@@ -75,7 +75,8 @@ func (f *flusher) oldest() *logState {
 // of its files are in use, and the memory that the places of records in it take. flushAhead does not wait for that where
 // nothing is gained by it.
 
-// note takes in that there are newly durable bytes of a log, whose lock is held. They are still to be counted.
+// note takes in that there are newly durable bytes of a log, whose lock is held. They have been counted already, before anybody
+// could move them.
 func (f *flusher) note(l *logState, at lsn) {
 	if l.inHeap {
 		return

@@ -35,42 +35,47 @@ func (c *control) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for n := 0; ; n++ {
-		err := c.loadBefore(ctx, marker.First)
+	for {
+		begin, err := c.loadBefore(ctx, marker.First)
 		if !errors.Is(err, errOutside) {
 			return err
 		}
-		// What the node before us wanted to be dropped has been dropped only now; behind it is the whole state.
-		if err := c.lag(ctx, n); err != nil {
+		// What the node before us wanted to be dropped has been dropped only now; behind it is the whole state. If nothing has been
+		// dropped, records are not there that should be.
+		now, asked := c.offsetAt(ctx, earliest)
+		if asked != nil {
+			return asked
+		}
+		if now <= begin {
 			return err
 		}
 	}
 }
 
 // loadBefore reads, from the first record that there is, all before an offset, which is that of this node's marker. It
-// fails with errOutside when records are dropped meanwhile.
-func (c *control) loadBefore(ctx context.Context, before shard.Offset) error {
+// returns where it began, and fails with errOutside when records are dropped meanwhile.
+func (c *control) loadBefore(ctx context.Context, before shard.Offset) (begin shard.Offset, err error) {
 	pos, err := c.offsetAt(ctx, earliest)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if pos > before {
-		return fmt.Errorf("%w: it has been started while this one was starting (the control topic begins at offset %d)", ErrSuperseded, pos)
+	if begin = pos; begin > before {
+		return begin, fmt.Errorf("%w: it has been started while this one was starting (the control topic begins at offset %d)", ErrSuperseded, begin)
 	}
 	c.state, c.loaded = newState(), false
 	c.e.writers.set(nil)
 	c.logState.mu.Lock()
-	c.first, c.next, c.seen, c.acked = pos, pos, before+1, before+1
+	c.first, c.next, c.seen, c.acked = begin, begin, before+1, before+1
 	c.logState.mu.Unlock()
 	var highest era // of the batches so far: what an older one wrote behind them does not count
 	for n := 0; pos < before; {
 		batches, err := c.fetch(ctx, pos, fetchMost)
 		if err != nil {
-			return err
+			return begin, err
 		}
 		if len(batches) == 0 {
 			if err := c.lag(ctx, n); err != nil {
-				return err
+				return begin, err
 			}
 			n++
 			continue
@@ -78,7 +83,7 @@ func (c *control) loadBefore(ctx context.Context, before shard.Offset) error {
 		for _, b := range batches {
 			if b.base < before {
 				if err := c.loadBatch(b, &highest); err != nil {
-					return err
+					return begin, err
 				}
 			}
 			pos = b.last + 1
@@ -86,9 +91,9 @@ func (c *control) loadBefore(ctx context.Context, before shard.Offset) error {
 	}
 	c.e.writers.add(c.e.pid)
 	if c.e.era().before(highest) {
-		return fmt.Errorf("%w: it has been started while this one was starting", ErrSuperseded)
+		return begin, fmt.Errorf("%w: it has been started while this one was starting", ErrSuperseded)
 	}
-	return nil
+	return begin, nil
 }
 
 func (c *control) loadBatch(b *batch, highest *era) error {

@@ -185,7 +185,7 @@ func (e *Engine) identify(ctx context.Context) error {
 // openControl finds or makes the control topic, takes it over, and reads it.
 func (e *Engine) openControl(ctx context.Context) error {
 	t := &topic{e: e, name: controlName, kafka: e.opts.TopicPrefix + controlName, control: true, partitions: 1, logs: map[int]*logState{}}
-	e.control = &control{state: newState()}
+	e.control = &control{}
 	e.control.logState = newLogState(e, t, 0)
 	e.control.opened.Store(true)
 	t.logs[0] = e.control.logState

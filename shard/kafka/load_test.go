@@ -74,6 +74,93 @@ func TestStartWhileTheControlTopicIsBeingTrimmed(t *testing.T) {
 	}
 }
 
+// refuseTrims has brokers not do what DeleteRecords asks.
+func refuseTrims(cluster *kfake.Cluster) {
+	const notLeader = 6
+	cluster.ControlKey(int16(kmsg.DeleteRecords), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		answer := request.ResponseKind().(*kmsg.DeleteRecordsResponse)
+		for _, topic := range request.(*kmsg.DeleteRecordsRequest).Topics {
+			for _, p := range topic.Partitions {
+				failed := kmsg.NewDeleteRecordsResponseTopicPartition()
+				failed.Partition, failed.ErrorCode = p.Partition, notLeader
+				answer.Topics = append(answer.Topics, kmsg.DeleteRecordsResponseTopic{Topic: topic.Topic,
+					Partitions: []kmsg.DeleteRecordsResponseTopicPartition{failed}})
+			}
+		}
+		return answer, nil, true
+	})
+}
+
+// TestStartForgetsWhatItReadBeforeATrim has what is before the second node's snapshot be dropped when the third one has read the
+// first one's marker only. The nodes have different producer ids.
+func TestStartForgetsWhatItReadBeforeATrim(t *testing.T) {
+	cluster := fake(t, 1)
+	refuseTrims(cluster)
+	opts := options(cluster.ListenAddrs())
+	opts.identity = "first"
+	e := mustOpen(t, opts)
+	makeLog(t, e, "old")
+	e.kill()
+	opts.identity = "second"
+	e = mustOpen(t, opts)
+	mustAppend(t, makeLog(t, e, "log"), "a", "b")
+	snapshot, _ := e.control.Bounds()
+	e.kill()
+	var fetches atomic.Int32
+	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		r := request.(*kmsg.FetchRequest)
+		if len(r.Topics) != 1 || r.Topics[0].Topic != controlName {
+			return nil, nil, false
+		}
+		switch fetches.Add(1) {
+		case 1: // a single batch
+			r.MaxBytes, r.Topics[0].Partitions[0].PartitionMaxBytes = 1, 1
+		case 2:
+			p := kmsg.NewFetchResponseTopicPartition()
+			p.ErrorCode = codeOffsetOutOfRange
+			answer := request.ResponseKind().(*kmsg.FetchResponse)
+			answer.Topics = []kmsg.FetchResponseTopic{{Topic: controlName, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
+			beginsAt(cluster, controlName, int64(snapshot)) // for load, and then for loadBefore
+			beginsAt(cluster, controlName, int64(snapshot))
+			return answer, nil, true
+		}
+		return nil, nil, false
+	})
+	opts.identity = "third"
+	e = mustOpen(t, opts)
+	t.Cleanup(func() { e.Close() })
+	if got := valuesOf(readAll(t, openLog(t, e, "log", 0))); !slices.Equal(got, []string{"a", "b"}) {
+		t.Fatalf("read %q", got)
+	}
+}
+
+// TestStartFailsWhenTheControlTopicIsCut has Kafka refuse an offset though nothing has been dropped.
+func TestStartFailsWhenTheControlTopicIsCut(t *testing.T) {
+	cluster := fake(t, 1)
+	opts := options(cluster.ListenAddrs())
+	e := mustOpen(t, opts)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		p := kmsg.NewFetchResponseTopicPartition()
+		p.ErrorCode = codeOffsetOutOfRange
+		answer := request.ResponseKind().(*kmsg.FetchResponse)
+		answer.Topics = []kmsg.FetchResponseTopic{{Topic: controlName, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
+		return answer, nil, true
+	})
+	e, err := Open(within(t), opts)
+	if err == nil {
+		e.Close()
+	}
+	if !errors.Is(err, errOutside) {
+		t.Fatalf("open: %v, want %v", err, errOutside)
+	}
+}
+
 // TestStartOfANodeThatIsSupersededMeanwhile has another node replace all that is in the control topic, this one's marker
 // too, before this one reads it.
 func TestStartOfANodeThatIsSupersededMeanwhile(t *testing.T) {

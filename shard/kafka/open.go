@@ -102,12 +102,12 @@ func (l *logState) tail(ctx context.Context, low, high shard.Offset) (t tail, er
 		for pos, n := begin, 0; pos < high; {
 			batches, err := l.fetch(ctx, pos, fetchLeast)
 			if errors.Is(err, errOutside) {
-				begin, err := l.offsetAt(ctx, earliest)
+				first, err := l.offsetAt(ctx, earliest)
 				if err != nil {
 					return t, err
 				}
-				if begin > pos { // others have dropped the oldest meanwhile
-					pos = begin
+				if first > pos { // others have dropped the oldest meanwhile
+					low, pos = max(low, first), first
 					continue
 				}
 				batches = nil
