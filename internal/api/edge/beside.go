@@ -88,10 +88,15 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, v *Visit, visi
 		fault.Status = http.StatusBadRequest
 	}
 	if !errors.Is(err, errCut) {
-		expectBody(w, r, h.bodyTimeout/2)
+		h.expectRest(w, r, err)
 	}
 	v.x.fault = fault
-	visitor.Refuse(w, v, fault)
+	if fault.Status != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 {
+		visitor.Refuse(w, v, fault)
+		return
+	}
+	v.request.Release() // what still comes is not kept
+	whileMoreComes(w, r, func() { visitor.Refuse(w, v, fault) })
 }
 
 func slowClient() *wire.Fault {
@@ -127,7 +132,7 @@ func (v *Visit) ReadBody(w http.ResponseWriter, r *http.Request, limit int, deco
 	defer inTime()
 	defer v.request.Prompt()
 	v.request.Slow(func() { _ = http.NewResponseController(w).SetReadDeadline(longAgo) })
-	source := &source{body: r.Body, left: limit}
+	source := &source{body: r.Body, left: limit, arrived: inTime}
 	body, err := v.readDecoded(r.Context(), source, limit, decode)
 	v.x.received = limit - source.left
 	if v.request.Prompt() {
@@ -176,9 +181,10 @@ func (v *Visit) readDecoded(ctx context.Context, source io.Reader, limit int, de
 
 // source is a body that is decoded. It remembers how reading it failed, which decoders wrap or hide.
 type source struct {
-	body io.Reader
-	left int // bytes that may still come; −1 if there were more
-	err  error
+	body    io.Reader
+	left    int    // bytes that may still come; −1 if there were more
+	arrived func() // called when all has come: decoding it takes as long as it takes
+	err     error
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -191,6 +197,9 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := s.body.Read(p)
 	if s.left -= n; s.left < 0 {
 		s.left = -1
+	}
+	if errors.Is(err, io.EOF) {
+		s.arrived()
 	}
 	if s.err == nil { // net/http forgets that a body broke off, and says EOF when it is asked again
 		s.err = err

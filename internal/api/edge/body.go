@@ -81,12 +81,52 @@ func expectBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
 }
 
 // drainedBody is how long a body may still take when the server is about to end: the rest of the time that requests have then is
-// for those that have come.
-const drainedBody = 5 * time.Second
+// for those that have come. refusedBody is how long the rest of one may take that is not wanted, at any time.
+const (
+	drainedBody = 5 * time.Second
+	refusedBody = 10 * time.Second
+)
 
 // hurry limits the time for a body when the server is about to end, until what it returns is called.
 func hurry(w http.ResponseWriter, r *http.Request) (stop func()) {
-	return whenDraining(r, func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainedBody)) })
+	arrived := make(chan struct{})
+	unless := whenDraining(r, func() {
+		timer := time.NewTimer(drainedBody)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			_ = http.NewResponseController(w).SetReadDeadline(longAgo) // another one is for the reader alone to set
+		case <-arrived:
+		}
+	})
+	return sync.OnceFunc(func() {
+		close(arrived)
+		unless()
+	})
+}
+
+// expectRest is expectBody for what a refused request has left of its body. One that was late has had its time.
+func (h *Handler) expectRest(w http.ResponseWriter, r *http.Request, why error) {
+	var fault *wire.Fault
+	if errors.As(why, &fault) && fault.Status == http.StatusRequestTimeout {
+		return
+	}
+	expectBody(w, r, min(h.bodyTimeout/2, refusedBody)) // half at most, so that there is time left for the answer
+}
+
+// mostRest is how much is taken of a body behind the answer that refuses it.
+const mostRest = 64 << 20
+
+// whileMoreComes answers a request whose body is too large, and then takes what comes of it, until the deadline: who sends all of it
+// before reading would lose the answer when the connection ends. It is for net/http's HTTP/1.1, which does that for half a
+// second.
+func whileMoreComes(w http.ResponseWriter, r *http.Request, answer func()) {
+	control := http.NewResponseController(w)
+	duplex := control.EnableFullDuplex() == nil
+	answer()
+	if duplex && control.Flush() == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, mostRest) // how it ends is nobody's
+	}
 }
 
 // arriver is implemented by bodies that know whether all of them has arrived, so that reading waits for nobody.

@@ -382,7 +382,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, x *exchange, er
 			Message: "The request was slow to arrive while others waited for memory. Send it again."})
 		return
 	}
-	expectBody(w, r, h.bodyTimeout/2) // half, so that there is time left for the answer
+	h.expectRest(w, r, err)
 	if errors.Is(err, errGone) {
 		x.fault = &wire.Fault{Code: "ClientGone", Message: err.Error()}
 		panic(http.ErrAbortHandler) // closes the connection; there is nobody to answer
