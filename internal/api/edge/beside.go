@@ -146,7 +146,6 @@ func (v *Visit) ReadBody(w http.ResponseWriter, r *http.Request, limit int, deco
 	case err != nil:
 		return nil, err
 	}
-	inTime()
 	_ = http.NewResponseController(w).SetReadDeadline(noDeadline)
 	return body, nil
 }
