@@ -92,6 +92,15 @@ func refuseTrims(cluster *kfake.Cluster) {
 	})
 }
 
+// outOfRange answers a Fetch of the control topic: there is no such offset.
+func outOfRange(request kmsg.Request) kmsg.Response {
+	p := kmsg.NewFetchResponseTopicPartition()
+	p.ErrorCode = codeOffsetOutOfRange
+	answer := request.ResponseKind().(*kmsg.FetchResponse)
+	answer.Topics = []kmsg.FetchResponseTopic{{Topic: controlName, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
+	return answer
+}
+
 // TestStartForgetsWhatItReadBeforeATrim has what is before the second node's snapshot be dropped when the third one has read the
 // first one's marker only. The nodes have different producer ids.
 func TestStartForgetsWhatItReadBeforeATrim(t *testing.T) {
@@ -118,13 +127,9 @@ func TestStartForgetsWhatItReadBeforeATrim(t *testing.T) {
 		case 1: // a single batch
 			r.MaxBytes, r.Topics[0].Partitions[0].PartitionMaxBytes = 1, 1
 		case 2:
-			p := kmsg.NewFetchResponseTopicPartition()
-			p.ErrorCode = codeOffsetOutOfRange
-			answer := request.ResponseKind().(*kmsg.FetchResponse)
-			answer.Topics = []kmsg.FetchResponseTopic{{Topic: controlName, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
 			beginsAt(cluster, controlName, int64(snapshot)) // for load, and then for loadBefore
 			beginsAt(cluster, controlName, int64(snapshot))
-			return answer, nil, true
+			return outOfRange(request), nil, true
 		}
 		return nil, nil, false
 	})
@@ -146,11 +151,7 @@ func TestStartFailsWhenTheControlTopicIsCut(t *testing.T) {
 	}
 	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		p := kmsg.NewFetchResponseTopicPartition()
-		p.ErrorCode = codeOffsetOutOfRange
-		answer := request.ResponseKind().(*kmsg.FetchResponse)
-		answer.Topics = []kmsg.FetchResponseTopic{{Topic: controlName, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
-		return answer, nil, true
+		return outOfRange(request), nil, true
 	})
 	e, err := Open(within(t), opts)
 	if err == nil {
