@@ -108,6 +108,9 @@ func (s *server) start() {
 // launch starts the process without waiting for it to be ready.
 func (s *server) launch() {
 	s.t.Helper()
+	if err := lookAtSources(); err != nil {
+		s.t.Fatal(err)
+	}
 	args := append([]string{"serve", "--data", s.data, "--listen", s.listen, "--admin", s.admin}, s.args...)
 	s.cmd = exec.Command(binary, args...)
 	s.cmd.Env = append(cleanEnv(), s.env...)
@@ -321,6 +324,9 @@ func run(t testing.TB, env []string, name string, args ...string) string {
 }
 
 func tryRun(env []string, name string, args ...string) (string, error) {
+	if err := lookAtSources(); err != nil {
+		return "", err
+	}
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(cleanEnv(), env...)
 	var stdout, stderr bytes.Buffer
