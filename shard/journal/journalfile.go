@@ -246,14 +246,20 @@ func createJournalFile(fs vfs.FS, dir string, i int, size int64, step func(int64
 	return &journalFile{name: name, f: f, size: size}, nil
 }
 
-// zeroAhead is how many zeros are on their way to the disk at one time.
-const zeroAhead = 2 << 20
+const (
+	// zeroAhead is how many zeros are on their way to the disk at one time.
+	zeroAhead = 2 << 20
+	// zeroPiece is how many are written with one call. Linux keeps them in memory in such pieces, and for as long as they stay there,
+	// each write over a part of one passes over the whole of it: the larger, the more a small batch costs, the smaller, the more a
+	// large one does.
+	zeroPiece = 256 << 10
+)
 
 func zeroFill(f vfs.File, from, to int64, step func(int64)) error {
 	if err := f.Preallocate(from, max(0, to-from)); err != nil && to > from {
 		return err
 	}
-	zeros := make([]byte, min(1<<20, max(0, to-from)))
+	zeros := make([]byte, min(zeroPiece, max(0, to-from)))
 	for pos := from; pos < to; pos += int64(len(zeros)) {
 		n := min(int64(len(zeros)), to-pos)
 		if _, err := f.WriteAt(zeros[:n], pos); err != nil {
