@@ -156,10 +156,12 @@ func (l *logState) queue(ctx context.Context, records []shard.Record, size int) 
 // add adds the frame of so many records to a share that it has joined. A raw one is left for the committer to be summed. The
 // lock is held.
 func (l *logState) add(s *share, buf []byte, records int, raw bool, sum uint32, charge, now int64) *pending {
-	h := frameHeader{
-		payload: sum, kind: frameRecords, count: int64(records), dir: l.e.journal.dir(), log: l.id,
-		base: l.next, millis: max(now, l.lastMillis), epoch: l.e.journal.epoch,
-	}
+	// Field by field: a literal would be made elsewhere and copied here, in pieces other than those it has just been written in, for
+	// which the processor has to wait.
+	var h frameHeader
+	h.payload, h.kind, h.count = sum, frameRecords, int64(records)
+	h.dir, h.log, h.epoch = l.e.journal.dir(), l.id, l.e.journal.epoch
+	h.base, h.millis = l.next, max(now, l.lastMillis)
 	if raw {
 		h.put(buf)
 	} else {
