@@ -22,6 +22,7 @@ type batch struct {
 	limit   int64
 	enough  chan struct{} // the queue's
 	records bool          // some are ordinary records; known when it is closed
+	whole   bool          // all shares have become durable; known when done is closed
 	done    chan struct{} // closed when the outcome of all is known, or it was moved to another batch
 
 	glance   chan struct{} // closed when done is, or the batch has become glanceAfter old
@@ -55,18 +56,17 @@ const keepShares = 16 << 10
 
 // take takes so many bytes of the batch's bound if they are left. A first one always fits.
 func (b *batch) take(n int64) bool {
-	for {
-		have := b.bytes.Load()
-		if have > batchHeaderBytes && have+n > b.limit {
-			return false
-		}
-		if b.bytes.CompareAndSwap(have, have+n) {
-			if want := b.want.Load(); have < want && have+n >= want {
-				signal(b.enough)
-			}
-			return true
-		}
+	// Those on other processors do the same, so it is changed at once, without a look at it before: each would cost a way there and
+	// back. Who finds no room may keep another out for a moment, who then begins the next batch.
+	now := b.bytes.Add(n)
+	if now > b.limit && now-n > batchHeaderBytes {
+		b.bytes.Add(-n)
+		return false
 	}
+	if want := b.want.Load(); now-n < want && now >= want {
+		signal(b.enough)
+	}
+	return true
 }
 
 // close lets nothing join any more.
