@@ -332,10 +332,11 @@ func (c *committer) publish(b *batch, h *batchHeader) {
 		bytes += s.bytes
 	}
 	e.flusher.unflushed.Add(bytes) // before any of it can be moved
+	b.whole = true
 	for _, s := range b.shares {
 		gain, more, ok := s.log.publish(s)
 		if !ok {
-			s.err = s.log.errGone()
+			s.err, b.whole = s.log.errGone(), false
 			e.flusher.unflushed.Add(-s.bytes)
 		}
 		freed += gain

@@ -114,20 +114,25 @@ type pending struct {
 
 // Wait implements shard.Pending.
 func (p *pending) Wait(ctx context.Context) (shard.Appended, error) {
-	for b := p.share.batch.Load(); ; {
+	// Who is woken, maybe on another processor, must not have to fetch more than its stack and what all who are woken look at.
+	s, first, millis := p.share, p.first, p.millis
+	for b := s.batch.Load(); ; {
 		if err := b.wait(ctx); err != nil {
 			return shard.Appended{}, err
 		}
-		now := p.share.batch.Load()
+		if b.whole {
+			break
+		}
+		now := s.batch.Load()
 		if now == b {
+			if s.err != nil {
+				return shard.Appended{}, s.err
+			}
 			break
 		}
 		b = now
 	}
-	if p.share.err != nil {
-		return shard.Appended{}, p.share.err
-	}
-	return shard.Appended{First: p.first, Time: time.UnixMilli(p.millis).UTC()}, nil
+	return shard.Appended{First: first, Time: time.UnixMilli(millis).UTC()}, nil
 }
 
 // failedPending is an Append that never got into the queue.
