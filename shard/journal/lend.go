@@ -24,12 +24,13 @@ import (
 
 const (
 	// lentShare is how long the shares of a log are, in the mean, that lends.
-	lentShare = 2 << 10
+	lentShare = 512
 	// mostSlab is the longest slab that is lent, and leastSlab the shortest. Logs with shorter shares take shorter ones.
 	mostSlab  = 32 << 10
 	leastSlab = 512
-	// summedFrame is how long a frame is that is summed by who appends it, in a log whose shares are short.
+	// summedFrame is how long a frame is that is summed by who appends it, in a log whose shares are shorter than summedShare.
 	summedFrame = 512
+	summedShare = 2 << 10
 	// meanOf is of how many of a log's last shares the mean is taken, about.
 	meanOf = 8
 )
@@ -85,7 +86,7 @@ func (l *logState) queueLent(records []shard.Record, size int, slab int64) (p *p
 	l.mu.Lock()
 	s, charge, err := l.lentShare(int64(size), slab)
 	if s != nil {
-		raw := size < summedFrame || l.mean >= l.e.opts.lentShare
+		raw := size < summedFrame || l.mean >= summedShare
 		var buf []byte
 		var sum uint32
 		if raw {
