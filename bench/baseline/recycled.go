@@ -9,7 +9,7 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// The shape of the bare journal: that of the engine's own by default.
+// The shape of the bare journal: that of the engine's own by default, but for fewer files. With as many, 16, it was not slower.
 const (
 	recycledFiles     = 4
 	recycledFileBytes = 64 << 20
