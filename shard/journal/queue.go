@@ -57,7 +57,7 @@ const keepShares = 16 << 10
 // take takes so many bytes of the batch's bound if they are left. A first one always fits.
 func (b *batch) take(n int64) bool {
 	// Those on other processors do the same, so it is changed at once, without a look at it before: each would cost a way there and
-	// back. Who finds no room may keep another out for a moment, who then begins the next batch.
+	// back. Who finds no room may keep another out for a moment, who then begins another share, maybe of the same batch.
 	now := b.bytes.Add(n)
 	if now > b.limit && now-n > batchHeaderBytes {
 		b.bytes.Add(-n)

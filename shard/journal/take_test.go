@@ -4,6 +4,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/seed-462d9463/sluice/shard"
+	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
 func TestABatchTakesNoMoreThanItsBound(t *testing.T) {
@@ -43,5 +46,56 @@ func TestABatchTakesASingleLongAppend(t *testing.T) {
 	}
 	if have := b.bytes.Load(); have != batchHeaderBytes+1<<20 {
 		t.Errorf("it counts %d bytes", have)
+	}
+}
+
+// An append that finds no room in a batch keeps others out for a moment, whose logs then have two shares in it.
+func TestALogMayHaveTwoSharesInABatch(t *testing.T) {
+	disk := vfs.NewMem()
+	e := mustOpen(t, lazyOptions(disk))
+	openLogs(t, e, 2)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opts := lazyOptions(disk)
+	if err := opts.complete(); err != nil {
+		t.Fatal(err)
+	}
+	e = newEngine(opts)
+	if err := e.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	logs := e.table.all()
+	var outcomes []shard.Pending
+	for i := range 3 {
+		for _, l := range logs {
+			outcomes = append(outcomes, l.Append(t.Context(), []shard.Record{numbered(i)}))
+			l.mu.Lock()
+			l.shut()
+			l.mu.Unlock()
+		}
+	}
+	b, _ := e.queue.take(nil)
+	if len(b.shares) != 6 {
+		t.Fatalf("the batch has %d shares", len(b.shares))
+	}
+	if _, err := (&committer{e: e}).commit(b); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range outcomes {
+		if a, err := p.Wait(t.Context()); err != nil || int(a.First) != i/2 {
+			t.Errorf("append %d has offset %d: %v", i, a.First, err)
+		}
+	}
+	for _, l := range logs {
+		checkNumbered(t, l, 0, 3)
+	}
+	if err := e.release(); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, opts)
+	defer e.Close()
+	for _, l := range e.table.all() {
+		checkNumbered(t, l, 0, 3)
 	}
 }
