@@ -133,7 +133,7 @@ func campaignOptions(rng *rand.Rand) Options {
 	pick := func(values ...int64) int64 { return values[rng.IntN(len(values))] }
 	return Options{
 		Dir: "/data", Logger: quiet(), MaxAppendBytes: biggestAppend, SpaceRetry: 1, eager: rng.IntN(3) == 0, treeFrom: int(pick(1, 3, 64)),
-		bufferedFrame: int(pick(1, 300, 0)), lentShare: pick(1, 200, 0), placeBytes: pick(1, 0), placesBytes: pick(1, 2<<10, 0, 0), aheadShares: int(pick(1, 2, 0)),
+		bufferedFrame: int(pick(1, 300, 0)), lentShare: pick(1, 200, 0), summedShare: pick(1, 600, 0), placeBytes: pick(1, 0), placesBytes: pick(1, 2<<10, 0, 0), aheadShares: int(pick(1, 2, 0)),
 		fewPlaces: int(pick(1, 2, 0)),
 		Config: Config{
 			JournalFileBytes: pick(16<<10, 16<<10, 32<<10), JournalFiles: int(pick(2, 3, 4)), CacheBytes: pick(16<<10, 20<<10, 64<<10),

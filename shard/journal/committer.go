@@ -332,16 +332,17 @@ func (c *committer) publish(b *batch, h *batchHeader) {
 		bytes += s.bytes
 	}
 	e.flusher.unflushed.Add(bytes) // before any of it can be moved
-	b.whole = true
+	whole := true
 	for _, s := range b.shares {
 		gain, more, ok := s.log.publish(s)
 		if !ok {
-			s.err, b.whole = s.log.errGone(), false
+			s.err, whole = s.log.errGone(), false
 			e.flusher.unflushed.Add(-s.bytes)
 		}
 		freed += gain
 		places += more
 	}
+	b.whole = whole
 	e.flusher.leave(places)
 	for _, change := range b.changes {
 		change.apply(nil)

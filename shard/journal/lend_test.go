@@ -16,7 +16,7 @@ import (
 // lendingOptions has logs lend whose shares have a record as appendSmall appends them.
 func lendingOptions(fs vfs.FS) Options {
 	opts := lazyOptions(fs)
-	opts.lentShare = 1 << 10
+	opts.lentShare, opts.summedShare = 1<<10, 1<<10
 	return opts
 }
 
@@ -89,7 +89,7 @@ func TestSmallFramesOfALogThatIsFollowedStayInMemory(t *testing.T) {
 func TestFramesOfShortSharesStayInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := lendingOptions(vfs.NewMem())
-		opts.lentShare = 2 << 10
+		opts.lentShare, opts.summedShare = 2<<10, 2<<10
 		e := mustOpen(t, opts)
 		defer e.Close()
 		l := mustLog(t, e, "a")
@@ -107,7 +107,7 @@ func TestFramesOfShortSharesStayInMemory(t *testing.T) {
 func TestShortSharesOfARareLogPassThroughSlabs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := lendingOptions(vfs.NewMem())
-		opts.lentShare = 8 << 10
+		opts.lentShare, opts.summedShare = 8<<10, 8<<10
 		e := mustOpen(t, opts)
 		often, rare := mustLog(t, e, "often"), mustLog(t, e, "rare")
 		values := unfollow(t, rare)

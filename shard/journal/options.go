@@ -150,6 +150,8 @@ type Options struct {
 	bufferedFrame int
 	// lentShare is how long the shares of a log are whose small appends lie in slabs that are lent, see lend.go. 0: the constant.
 	lentShare int64
+	// summedShare is from which mean length of its shares on the committer sums the small frames of a log, see lend.go. 0: the constant.
+	summedShare int64
 	// placesBytes is the memory for places from which on records are moved to segments; a start may take twice as much.
 	// 0: a quarter of CacheBytes.
 	placesBytes int64
@@ -238,6 +240,9 @@ func (o *Options) complete() error {
 	}
 	if o.lentShare == 0 {
 		o.lentShare = lentShare
+	}
+	if o.summedShare == 0 {
+		o.summedShare = summedShare
 	}
 	if o.aheadShares == 0 {
 		o.aheadShares = aheadShares

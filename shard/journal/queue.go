@@ -22,7 +22,7 @@ type batch struct {
 	limit   int64
 	enough  chan struct{} // the queue's
 	records bool          // some are ordinary records; known when it is closed
-	whole   bool          // all shares have become durable; known when done is closed
+	whole   bool          // all shares are durable, and their logs there: who waits need not look at his; known when done is closed
 	done    chan struct{} // closed when the outcome of all is known, or it was moved to another batch
 
 	glance   chan struct{} // closed when done is, or the batch has become glanceAfter old
@@ -56,13 +56,14 @@ const keepShares = 16 << 10
 
 // take takes so many bytes of the batch's bound if they are left. A first one always fits.
 func (b *batch) take(n int64) bool {
-	// Those on other processors do the same, so it is changed at once, without a look at it before: each would cost a way there and
-	// back. Who finds no room may keep another out for a moment, who then begins another share, maybe of the same batch.
+	// Other processors change it all the time, so it is changed without being read before: that would fetch it twice. Who finds no
+	// room has taken some for a moment, and so may keep out another, who then begins another share, maybe in the same batch.
 	now := b.bytes.Add(n)
 	if now > b.limit && now-n > batchHeaderBytes {
 		b.bytes.Add(-n)
 		return false
 	}
+	// What is taken for a moment could hide that want is reached; but somebody found no room then, and the next batch tells, too.
 	if want := b.want.Load(); now-n < want && now >= want {
 		signal(b.enough)
 	}

@@ -49,8 +49,8 @@ func TestABatchTakesASingleLongAppend(t *testing.T) {
 	}
 }
 
-// An append that finds no room in a batch keeps others out for a moment, whose logs then have two shares in it.
-func TestALogMayHaveTwoSharesInABatch(t *testing.T) {
+// An append that finds no room in a batch keeps others out for a moment, whose logs then have several shares in it.
+func TestALogMayHaveSeveralSharesInABatch(t *testing.T) {
 	disk := vfs.NewMem()
 	e := mustOpen(t, lazyOptions(disk))
 	openLogs(t, e, 2)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -88,9 +87,7 @@ func TestEncryptedRecordsSurviveKillNineAndRotationAndAreNotOnTheDisk(t *testing
 
 func keygen(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(binary, append([]string{"keygen"}, args...)...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	run(t, nil, binary, append([]string{"keygen"}, args...)...)
 }
 
 func startEncryption(t *testing.T, s *server, stream string) {

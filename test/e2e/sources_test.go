@@ -3,23 +3,29 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 )
 
-// lookAtSources looks at the files that the binary is built from. Go takes what a test said from its cache as long as no file has
+// lookAtSources looks at the files that the binary is built from, and at the clients that others run. Go takes what a test said from its cache as long as no file has
 // changed that the process has looked at while its tests ran; it does not see what is built by another command.
 var lookAtSources = sync.OnceValue(func() error {
 	const ours = "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}"
-	out, err := exec.Command("go", "list", "-deps", "-f", ours, "../../cmd/sluice").Output()
+	list := exec.Command("go", "list", "-deps", "-f", ours, "../../cmd/sluice")
+	list.Stderr = os.Stderr
+	out, err := list.Output()
 	if err != nil {
 		return fmt.Errorf("list the packages of sluice: %w", err)
 	}
-	_, err = os.Stat("../../go.sum")
-	errs := []error{err}
-	for dir := range strings.FieldsSeq(string(out)) {
+	_, noMod := os.Stat("../../go.mod")
+	_, noSum := os.Stat("../../go.sum")
+	noClients := filepath.WalkDir("clients", func(_ string, _ fs.DirEntry, err error) error { return err })
+	errs := []error{noMod, noSum, noClients}
+	for dir := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
 		_, err := os.ReadDir(dir)
 		errs = append(errs, err)
 	}
