@@ -35,6 +35,19 @@ func mustOpen(t testing.TB, opts Options) *Engine {
 	return e
 }
 
+// mustPrepare opens an engine without what runs in the background: nothing is committed but by the test.
+func mustPrepare(t testing.TB, opts Options) *Engine {
+	t.Helper()
+	if err := opts.complete(); err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(opts)
+	if err := e.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 // surplus is what a log takes beyond its bound: the segment that would go next, the one that is written to, and what
 // is not flushed yet.
 func surplus(opts Options) int64 { return 2*opts.SegmentBytes + maxChunk + minChunk }

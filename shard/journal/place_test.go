@@ -355,13 +355,7 @@ func TestABatchWithTheFramesOfLogsAmongEachOtherIsReplayed(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := opts.complete(); err != nil {
-		t.Fatal(err)
-	}
-	e = newEngine(opts)
-	if err := e.prepare(); err != nil {
-		t.Fatal(err)
-	}
+	e = mustPrepare(t, opts)
 	logs := e.table.all()
 	all := newCommitQueue(1 << 20).newBatch()
 	for i := range 20 { // each append in a share of its own

@@ -58,13 +58,7 @@ func TestALogMayHaveSeveralSharesInABatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts := lazyOptions(disk)
-	if err := opts.complete(); err != nil {
-		t.Fatal(err)
-	}
-	e = newEngine(opts)
-	if err := e.prepare(); err != nil {
-		t.Fatal(err)
-	}
+	e = mustPrepare(t, opts)
 	logs := e.table.all()
 	var outcomes []shard.Pending
 	for i := range 3 {
