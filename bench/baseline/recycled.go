@@ -9,8 +9,8 @@ import (
 	"github.com/seed-462d9463/sluice/shard/vfs"
 )
 
-// The shape of the bare journal: that of the engine's own by default, but for fewer files; with as many, 16, it was not slower. They are filled in
-// pieces as the engine fills its own, since Linux writes over those faster than over larger ones.
+// The shape of the bare journal: that of the engine's own by default, but for fewer files; with as many, 16, it was not slower.
+// They are filled in pieces as the engine fills its own, since Linux writes over those faster than over larger ones.
 const (
 	fillBytes         = 256 << 10
 	recycledFiles     = 4

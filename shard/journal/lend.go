@@ -23,8 +23,8 @@ import (
 //     by one, in any case. That goes by what would be in the cache if no such log lent, see Engine.cacheable.
 
 const (
-	// lentShare is how long the shares of a log are, in the mean, that lends. Below some 1.3 KiB it is the bound of the places, and not
-	// the journal, that says when its records are moved: a fifth sooner than if they passed through the cache.
+	// lentShare is how long the shares of a log are, in the mean, that lends. By their sizes, below some 1.3 KiB it is the bound of the
+	// places, and not the journal, that says when its records are moved: up to a fifth sooner than if they passed through the cache.
 	lentShare = 512
 	// mostSlab is the longest slab that is lent, and leastSlab the shortest. Logs with shorter shares take shorter ones.
 	mostSlab  = 32 << 10

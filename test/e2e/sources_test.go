@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// lookAtSources looks at the files that the binary is built from, and at the clients that others run. Go takes what a test said from its cache as long as no file has
-// changed that the process has looked at while its tests ran; it does not see what is built by another command.
+// lookAtSources looks at the files that the binary is built from, and at the clients. Go takes what a test said from its cache as
+// long as no file has changed that the process has looked at while its tests ran; it does not see what other commands build and run.
 var lookAtSources = sync.OnceValue(func() error {
 	const ours = "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}"
 	list := exec.Command("go", "list", "-deps", "-f", ours, "../../cmd/sluice")
