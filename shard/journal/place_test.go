@@ -135,20 +135,14 @@ func TestAStartNeedsNoMoreMemoryThanIsSetHoweverSmallTheRecordsAre(t *testing.T)
 		mem, values := killedWithFullJournal(t, logs, each)
 		opts := roomyOptions(mem)
 		opts.placesBytes = most
-		if err := opts.complete(); err != nil {
-			t.Fatal(err)
-		}
-		e := newEngine(opts)
-		if err := e.prepare(); err != nil {
-			t.Fatal(err)
-		}
+		e := mustPrepare(t, opts)
 		places, moved := 0, 0
 		for _, l := range e.table.all() {
 			places += len(l.left)
 			moved += len(l.segments)
 		}
-		if used, _ := e.budget.state(); used != int64(places)*placeCharge || used > 2*opts.placesBytes+placeCharge {
-			t.Errorf("%d bytes are charged for %d places, %d allowed", used, places, 2*opts.placesBytes)
+		if used, _ := e.budget.state(); used != int64(places)*placeCharge || used > 2*e.opts.placesBytes+placeCharge {
+			t.Errorf("%d bytes are charged for %d places, %d allowed", used, places, 2*e.opts.placesBytes)
 		}
 		if (moved > 0) != (most > 0) {
 			t.Errorf("with %d bytes for places %d segments were written", most, moved)
